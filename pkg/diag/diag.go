@@ -1,0 +1,356 @@
+// Package diag is todoku's vocabulary: what a check is, what it can find, and
+// what a report holds. It does no I/O and knows no protocol.
+//
+// A [Check] is a struct value in a list (see package checks), not an interface
+// and not registered by init: its name, documents, kinds of finding and needs
+// are data that `todoku list`, `explain`, [Validate] and the completeness test
+// read without running anything.
+//
+// A [Finding] is a [Kind], which has an ID, and data. No sentence is written
+// here or in a check: texts live in doc.<lang>.md beside each check and are
+// put together at the edge (packages i18n and render). So a finding can be
+// compared, waived, counted and translated.
+package diag
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/todoku-mail/todoku/pkg/dnsq"
+)
+
+// A Status is how bad something is. The order is that of the report contract:
+// skip < pass < info < warn < inconclusive < fail.
+type Status int8
+
+const (
+	Skip Status = iota
+	Pass
+	Info
+	Warn
+	Inconclusive
+	Fail
+)
+
+// Statuses lists every Status in order.
+var Statuses = []Status{Skip, Pass, Info, Warn, Inconclusive, Fail}
+
+var statusNames = [...]string{"skip", "pass", "info", "warn", "inconclusive", "fail"}
+
+// String is the status as the JSON report spells it.
+func (s Status) String() string {
+	if s < 0 || int(s) >= len(statusNames) {
+		return fmt.Sprintf("status(%d)", int8(s))
+	}
+	return statusNames[s]
+}
+
+// MarshalText is String.
+func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (s *Status) UnmarshalText(b []byte) error {
+	for i, n := range statusNames {
+		if n == string(b) {
+			*s = Status(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a status: expected one of %s", b, strings.Join(statusNames[:], ", "))
+}
+
+// An Owner is who has to act.
+type Owner string
+
+const (
+	Nobody    Owner = ""           // nothing to do
+	DNSAdmin  Owner = "dns-admin"  // whoever edits the domain's DNS records
+	MailAdmin Owner = "mail-admin" // whoever runs the sending mail server
+	Developer Owner = "developer"  // whoever wrote or configured the site, form or program
+	Provider  Owner = "provider"   // the hosting or mail provider
+	Receiver  Owner = "receiver"   // whoever runs the receiving mail server
+	Reader    Owner = "reader"     // the person who reads the mail
+)
+
+// Owners lists every Owner but Nobody.
+var Owners = []Owner{DNSAdmin, MailAdmin, Developer, Provider, Receiver, Reader}
+
+// A Ref is where something is laid down: an RFC with its section, or a page.
+type Ref struct {
+	RFC     int    // 0 if it is not an RFC
+	Section string // "4.6.4"; "" for the whole document
+	Title   string // of a page that is no RFC: who says it
+	Link    string // of a page that is no RFC
+}
+
+// RFC is a reference to a section of an RFC.
+func RFC(n int, section string) Ref { return Ref{RFC: n, Section: section} }
+
+// Page is a reference to a document that is no RFC.
+func Page(title, url string) Ref { return Ref{Title: title, Link: url} }
+
+// URL is where to read it.
+func (r Ref) URL() string {
+	if r.RFC == 0 {
+		return r.Link
+	}
+	u := "https://www.rfc-editor.org/rfc/rfc" + strconv.Itoa(r.RFC)
+	if r.Section != "" {
+		u += "#section-" + r.Section
+	}
+	return u
+}
+
+// String is "RFC 7208 §4.6.4", or the title of a page.
+func (r Ref) String() string {
+	switch {
+	case r.RFC == 0:
+		return r.Title
+	case r.Section == "":
+		return fmt.Sprintf("RFC %d", r.RFC)
+	}
+	return fmt.Sprintf("RFC %d §%s", r.RFC, r.Section)
+}
+
+// MarshalJSON writes the reference as the report contract has it.
+func (r Ref) MarshalJSON() ([]byte, error) {
+	return marshal(struct {
+		RFC     int    `json:"rfc,omitempty"`
+		Section string `json:"section,omitempty"`
+		Title   string `json:"title,omitempty"`
+		URL     string `json:"url"`
+	}{r.RFC, r.Section, r.Title, r.URL()})
+}
+
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// A Kind is one thing a check can find. One Kind per remedy: two causes that
+// need different advice are two Kinds.
+type Kind struct {
+	ID     string // "SPF-MISSING"; stable for ever
+	Status Status
+	Owner  Owner    // who acts, unless a finding says otherwise
+	Args   []string // names of the values its texts may use, beside {subject}
+	Refs   []Ref
+	Since  string // the version that brought it, "0.1"
+}
+
+// Args are the values of a finding, by name. Values are string, int, bool or
+// []string, so that every renderer can show them.
+type Args map[string]any
+
+// Evidence is a record (or another text) that a finding rests on.
+type Evidence struct {
+	Name string // owner of the record, or what the text is
+	Type string // "TXT", "MX", …
+	Text string // raw: hostile until sanitised by a renderer
+	// Offset and Length mark the octets of Text at fault; Length 0: the whole.
+	Offset, Length int
+	Source         dnsq.Source
+	File           string // zone file, if that is where it came from
+	Line           int    // from 1
+}
+
+// An Edit changes one record. Old empty adds New; New empty removes Old. Text
+// is RDATA as [dnsq.RR.Text] has it for TXT (no quotes), presentation format
+// for other types.
+type Edit struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	Old  string `json:"old"`
+	New  string `json:"new"`
+}
+
+// A Fix is a set of edits that removes a finding.
+type Fix struct {
+	Owner Owner
+	Edits []Edit
+	// Verified: the engine laid the edits over the DNS, ran every check again,
+	// the finding was gone and nothing got worse. Only the engine sets it.
+	Verified bool
+	// Unverified says why not, as IDs of the findings that stayed or came, or
+	// "inconclusive:" and what could not be asked. Only the engine sets it.
+	Unverified []string
+}
+
+// A Finding is one thing found. Its Kind belongs to the check that reports it.
+type Finding struct {
+	Kind     *Kind
+	Subject  string // the domain name or address it is about
+	Args     Args
+	Evidence []Evidence
+	Fixes    []Fix
+	// Owner replaces Kind.Owner where the data says so; Nobody keeps it.
+	Owner Owner
+	// Unknown are the questions without an answer that an inconclusive
+	// finding rests on.
+	Unknown []*dnsq.Error
+}
+
+// Who is who has to act.
+func (f *Finding) Who() Owner {
+	if f.Owner != Nobody {
+		return f.Owner
+	}
+	return f.Kind.Owner
+}
+
+// Fingerprint identifies the finding across runs, languages and versions. It
+// is made of
+//   - the ID: what is wrong;
+//   - the check is not part of it: an ID belongs to one check for ever;
+//   - the subject: about which name or address;
+//   - name and type of each piece of evidence: on which record.
+//
+// Never of text, values or positions: a record that is edited and still wrong
+// in the same way is the same finding.
+func (f *Finding) Fingerprint() string {
+	h := sha256.New()
+	put := func(s string) { fmt.Fprintf(h, "%d:%s,", len(s), s) }
+	put(f.Kind.ID)
+	put(f.Subject)
+	seen := map[string]bool{}
+	for _, e := range f.Evidence {
+		if k := e.Name + " " + e.Type; !seen[k] {
+			seen[k] = true
+			put(e.Name)
+			put(e.Type)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:12])
+}
+
+// Needs says what a check cannot do without.
+type Needs struct {
+	IP bool // at least one sending address; the check says SKIPPED without
+}
+
+// Doors are the ways to the outside that a check uses, through its Job.
+type Doors struct{ DNS, SMTP, HTTPS, Clock bool }
+
+// A Check is one pluggable check.
+type Check struct {
+	Name     string // "spf": lower case, stable, the value of --only and --skip
+	Docs     fs.FS  // holds doc.en.md and doc.ja.md
+	Kinds    []*Kind
+	Needs    Needs
+	Uses     Doors
+	Requires []AnyFact // the facts that Run pulls; others may not be pulled
+	// Run reports findings to the Job. An error or a panic costs the check one
+	// inconclusive finding of kind Undetermined and nothing that was reported
+	// before.
+	Run func(context.Context, *Job) error
+	// Undetermined is the Kind for what could not be found out; also in Kinds.
+	// Its Args are at least "question" and "reason".
+	Undetermined *Kind
+}
+
+// Kind returns the check's Kind with that ID, or nil.
+func (c *Check) Kind(id string) *Kind {
+	for _, k := range c.Kinds {
+		if k.ID == id {
+			return k
+		}
+	}
+	return nil
+}
+
+// A Target is what a run is about. Names are canonical.
+type Target struct {
+	Domain string // the sending domain, as given to the command
+	From   string // domain of the header From
+	// MailFrom is the Return-Path as given: an address, a domain, or "" for
+	// the null sender <>. It may be malformed (RFC 7208 §4.3 decides then).
+	MailFrom   string
+	NullSender bool   // MailFrom is <>
+	Helo       string // as given, "" if not; may be malformed
+	IPs        []netip.Addr
+	Selectors  []string
+	DKIMDomain string // d=
+}
+
+// MailFromDomain is the part of MailFrom after the last @, or all of it, as
+// given (not canonical: it may be malformed).
+func (t *Target) MailFromDomain() string {
+	if i := strings.LastIndexByte(t.MailFrom, '@'); i >= 0 {
+		return t.MailFrom[i+1:]
+	}
+	return t.MailFrom
+}
+
+// A CheckReport is what one check said.
+type CheckReport struct {
+	Check    *Check
+	Status   Status
+	Findings []Finding // in the order of the check, which is the order of the report
+	Data     any       // the check's facts for machines; nil if it has none
+	Queries  int       // different questions that the check needed, whoever asked first
+	Duration time.Duration
+	Panic    string // what a crashed check said, with a stack; "" otherwise
+}
+
+// Trouble is a question that got no answer, and the checks that needed it.
+type Trouble struct {
+	Err    *dnsq.Error
+	Checks []string
+}
+
+// A Report is the outcome of a run.
+type Report struct {
+	Version  string
+	Started  time.Time
+	Duration time.Duration
+	Queries  int // different questions asked, all checks together
+	Server   string
+	Target   Target
+	Checks   []CheckReport
+	Trouble  []Trouble
+}
+
+// Status is the worst status of the checks; Skip if there are none.
+func (r *Report) Status() Status {
+	s := Skip
+	for i := range r.Checks {
+		s = max(s, r.Checks[i].Status)
+	}
+	return s
+}
+
+// Counts is the number of findings of each status.
+func (r *Report) Counts() map[Status]int {
+	m := make(map[Status]int, len(Statuses))
+	for _, s := range Statuses {
+		m[s] = 0
+	}
+	for i := range r.Checks {
+		for j := range r.Checks[i].Findings {
+			m[r.Checks[i].Findings[j].Kind.Status]++
+		}
+	}
+	return m
+}
+
+// Broken reports whether a check crashed: todoku itself is at fault.
+func (r *Report) Broken() bool {
+	for i := range r.Checks {
+		if r.Checks[i].Panic != "" {
+			return true
+		}
+	}
+	return false
+}

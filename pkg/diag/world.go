@@ -1,0 +1,276 @@
+package diag
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/todoku-mail/todoku/pkg/dnsq"
+)
+
+// A World is what checks and facts see of the outside: DNS through one
+// resolver, a clock, and the facts learnt so far. Checks get it inside their
+// [Job]; package engine makes it.
+type World struct {
+	store *factStore
+	dns   dnsq.Resolver
+	now   func() time.Time
+	seen  *asked
+	owner string           // the check or fact that holds this view, for messages
+	may   map[AnyFact]bool // facts that this view may pull; nil: all
+	ctx   context.Context  // the run's, under which facts are learnt
+}
+
+// NewWorld is the world of one run. Facts are learnt under ctx, the run's
+// context, not under that of whoever asks first.
+func NewWorld(ctx context.Context, r dnsq.Resolver, now func() time.Time) *World {
+	return &World{
+		store: &factStore{m: map[factKey]*learnt{}},
+		dns:   r, now: now, seen: &asked{m: map[dnsq.Question]*dnsq.Error{}}, ctx: ctx, owner: "run",
+	}
+}
+
+// view is the same world with a record of its own of what is asked.
+func (w *World) view(owner string, requires []AnyFact) *World {
+	v := *w
+	v.seen = &asked{m: map[dnsq.Question]*dnsq.Error{}}
+	v.owner = owner
+	v.may = make(map[AnyFact]bool, len(requires))
+	for _, f := range requires {
+		v.may[f] = true
+	}
+	return &v
+}
+
+// Ask asks DNS. A World is a [dnsq.Resolver], so that protocol packages can
+// be handed one.
+func (w *World) Ask(ctx context.Context, q dnsq.Question) (*dnsq.Answer, error) {
+	a, err := w.dns.Ask(ctx, q)
+	if err != nil {
+		e := dnsq.AsError(q, err)
+		w.seen.add(q, e)
+		return nil, e
+	}
+	w.seen.add(q, nil)
+	return a, nil
+}
+
+// Now is the time of the run.
+func (w *World) Now() time.Time { return w.now() }
+
+// Queries is the number of different questions this view needed, facts that
+// it pulled included.
+func (w *World) Queries() int {
+	w.seen.mu.Lock()
+	defer w.seen.mu.Unlock()
+	return len(w.seen.m)
+}
+
+// Unanswered are the questions of this view that got no answer, in order of
+// name and type.
+func (w *World) Unanswered() []*dnsq.Error {
+	w.seen.mu.Lock()
+	defer w.seen.mu.Unlock()
+	var out []*dnsq.Error
+	for _, e := range w.seen.m {
+		if e != nil {
+			out = append(out, e)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool {
+		if out[i].Name != out[j].Name {
+			return out[i].Name < out[j].Name
+		}
+		return out[i].Type < out[j].Type
+	})
+	return out
+}
+
+// asked remembers which questions were asked and which of them went unanswered.
+type asked struct {
+	mu sync.Mutex
+	m  map[dnsq.Question]*dnsq.Error
+}
+
+func (a *asked) add(q dnsq.Question, err *dnsq.Error) {
+	a.mu.Lock()
+	a.m[q] = err
+	a.mu.Unlock()
+}
+
+func (a *asked) merge(b *asked) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for q, e := range b.m {
+		a.m[q] = e
+	}
+}
+
+// AnyFact is a [Fact] of any type, for Check.Requires.
+type AnyFact interface {
+	FactName() string
+	requires() []AnyFact
+}
+
+// A Fact is something that several checks need, learnt once per target by
+// whoever asks first; the rest wait. It is keyed: one value per K.
+type Fact[K comparable, V any] struct {
+	Name     string
+	Requires []AnyFact
+	// Learn finds it out. It sees only what it is handed. Its error means that
+	// the fact could not be learnt; it is remembered like a value.
+	Learn func(ctx context.Context, w *World, key K) (V, error)
+}
+
+// FactName is Name.
+func (f *Fact[K, V]) FactName() string { return f.Name }
+
+func (f *Fact[K, V]) requires() []AnyFact { return f.Requires }
+
+type factKey struct {
+	fact AnyFact
+	key  any
+}
+
+type learnt struct {
+	done chan struct{}
+	val  any
+	err  error
+	seen *asked
+}
+
+type factStore struct {
+	mu sync.Mutex
+	m  map[factKey]*learnt
+}
+
+// Of returns the fact for key. It waits until the fact is learnt or ctx ends;
+// the learning itself goes on under the run's context. A Learn that panics
+// gives an error to everyone who asks, never a zero value without one.
+//
+// Of panics if the check or fact that asks did not name f in its Requires:
+// that list is what `todoku list` and the tests rely on.
+func (f *Fact[K, V]) Of(ctx context.Context, w *World, key K) (V, error) {
+	if w.may != nil && !w.may[f] {
+		panic(fmt.Sprintf("diag: %s pulls the fact %q that it does not list in Requires", w.owner, f.Name))
+	}
+	k := factKey{f, key}
+	w.store.mu.Lock()
+	l, ok := w.store.m[k]
+	if !ok {
+		l = &learnt{done: make(chan struct{})}
+		w.store.m[k] = l
+		w.store.mu.Unlock()
+		v := w.view("fact "+f.Name, f.Requires)
+		l.seen = v.seen
+		go func() {
+			// The error is set first: a panic must not leave "nothing, no error".
+			l.err = fmt.Errorf("fact %s: was not learnt", f.Name)
+			defer close(l.done)
+			defer func() {
+				if p := recover(); p != nil {
+					l.err = &PanicError{Value: p, Stack: debug.Stack()}
+				}
+			}()
+			val, err := f.Learn(w.ctx, v, key)
+			l.val, l.err = val, err
+		}()
+	} else {
+		w.store.mu.Unlock()
+	}
+	var zero V
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		return zero, ctx.Err()
+	}
+	w.seen.merge(l.seen)
+	if p, ok := l.err.(*PanicError); ok {
+		panic(p) // costs the asking check its one finding, with the stack of Learn
+	}
+	if l.val == nil || reflect.TypeOf(l.val) == nil {
+		return zero, l.err
+	}
+	return l.val.(V), l.err
+}
+
+// A PanicError is a panic inside a fact, carried to those who asked for it.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Error is the panic's value.
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// A Job is what a check sees while it runs.
+type Job struct {
+	Target *Target
+	*World
+	check    *Check
+	mu       sync.Mutex
+	findings []Finding
+	data     any
+}
+
+// NewJob is a Job for c. Package engine and tests make them.
+func NewJob(c *Check, t *Target, w *World) *Job {
+	return &Job{Target: t, World: w.view("check "+c.Name, c.Requires), check: c}
+}
+
+// Report adds a finding. It panics if the Kind is not one of the check's or
+// the Args are not exactly those that the Kind names: a defect of the check
+// that a test must meet before a user does.
+func (j *Job) Report(f Finding) {
+	if f.Kind == nil || j.check.Kind(f.Kind.ID) != f.Kind {
+		panic(fmt.Sprintf("diag: check %s reports a kind that is not in its Kinds: %v", j.check.Name, f.Kind))
+	}
+	if err := f.Kind.checkArgs(f.Args); err != nil {
+		panic(fmt.Sprintf("diag: check %s: %v", j.check.Name, err))
+	}
+	j.mu.Lock()
+	j.findings = append(j.findings, f)
+	j.mu.Unlock()
+}
+
+// SetData sets the check's facts for machines, the "data" of the JSON report.
+func (j *Job) SetData(v any) { j.data = v }
+
+// Result returns what was reported so far.
+func (j *Job) Result() ([]Finding, any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.findings, j.data
+}
+
+func (k *Kind) checkArgs(a Args) error {
+	for _, n := range k.Args {
+		v, ok := a[n]
+		if !ok {
+			return fmt.Errorf("%s: argument %q is missing", k.ID, n)
+		}
+		switch v.(type) {
+		case string, int, bool, []string:
+		default:
+			return fmt.Errorf("%s: argument %q has type %T: use string, int, bool or []string", k.ID, n, v)
+		}
+	}
+	if len(a) != len(k.Args) {
+		for n := range a {
+			found := false
+			for _, m := range k.Args {
+				found = found || m == n
+			}
+			if !found {
+				return fmt.Errorf("%s: argument %q is not in its Kind", k.ID, n)
+			}
+		}
+	}
+	return nil
+}
