@@ -1,0 +1,146 @@
+package zone
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/todoku-mail/todoku/pkg/dnsq"
+)
+
+// Overlay is a resolver in which the zones answer for all names at or below
+// their origins, except at and below their own delegations; under answers for
+// everything else. A CNAME chain is followed from one into the other and back.
+//
+// Answers of the zones have Source zone and records with File and Line. What
+// the zones leave undetermined ([Broken]) is an Error of reason malformed.
+func (s *Set) Overlay(under dnsq.Resolver) dnsq.Resolver {
+	return &overlay{s, under}
+}
+
+type overlay struct {
+	set   *Set
+	under dnsq.Resolver
+}
+
+func (o *overlay) Ask(ctx context.Context, q dnsq.Question) (*dnsq.Answer, error) {
+	return walk(ctx, q, o.under, o.set.ours, func(_ context.Context, q dnsq.Question) (*dnsq.Answer, string, error) {
+		a, w := o.set.Lookup(q)
+		switch w.Place {
+		case Broken:
+			return nil, "", malformed(q, w.Detail)
+		case Leaves:
+			return a, w.Next, nil
+		}
+		return a, "", nil
+	})
+}
+
+// ours reports whether the set answers for q itself.
+func (s *Set) ours(q dnsq.Question) bool {
+	switch s.step(q).kind {
+	case stepOut, stepDelegated:
+		return false
+	}
+	return true
+}
+
+func malformed(q dnsq.Question, detail string) *dnsq.Error {
+	return &dnsq.Error{Question: q, Reason: dnsq.Malformed, Detail: detail}
+}
+
+// walk resolves q where some names are answered locally and the rest by
+// under. ours says which; local answers for one of ours: completely, or a
+// chain so far (no Outcome) and the name to go on with.
+func walk(ctx context.Context, q dnsq.Question, under dnsq.Resolver, ours func(dnsq.Question) bool,
+	local func(context.Context, dnsq.Question) (*dnsq.Answer, string, error)) (*dnsq.Answer, error) {
+
+	total := &dnsq.Answer{Question: q, TTL: ^uint32(0)}
+	zonePart := false
+	at := q
+	// fail makes an error that belongs to a later name one of q.
+	fail := func(err error) error {
+		e := dnsq.AsError(at, err)
+		if at == q && e.Question == q {
+			return e
+		}
+		c := *e
+		c.Question, c.Err = q, e
+		if c.Detail == "" {
+			c.Detail = "at the alias target " + e.Name
+		} else {
+			c.Detail = fmt.Sprintf("at the alias target %s: %s", e.Name, e.Detail)
+		}
+		return &c
+	}
+	// Every turn adds a link to the chain, which follow bounds.
+	for {
+		var a *dnsq.Answer
+		var next string
+		var err error
+		if ours(at) {
+			zonePart = true
+			if a, next, err = local(ctx, at); err != nil {
+				return nil, fail(err)
+			}
+		} else {
+			if a, next, err = askUnder(ctx, at, under, ours); err != nil {
+				return nil, fail(err)
+			}
+			if next == "" && len(total.Chain) == 0 {
+				return a, nil // untouched
+			}
+		}
+		for _, c := range a.Chain {
+			if detail := follow(total, c); detail != "" {
+				return nil, malformed(q, detail)
+			}
+		}
+		total.TTL = min(total.TTL, a.TTL)
+		total.EDE = append(total.EDE, a.EDE...)
+		if a.Source != dnsq.SourceZone {
+			total.Server, total.Cached = a.Server, a.Cached
+		}
+		total.RTT += a.RTT
+		if next != "" {
+			at.Name = next
+			continue
+		}
+		total.Outcome, total.RRs, total.Source = a.Outcome, a.RRs, a.Source
+		total.Authentic = a.Authentic && !zonePart
+		if a.Source == dnsq.SourceZone {
+			total.Server, total.Cached, total.RTT = "", false, 0
+		}
+		return total, nil
+	}
+}
+
+// askUnder asks under. If the chain of its answer comes upon a name that is
+// ours, the answer is cut there: next is that name.
+func askUnder(ctx context.Context, q dnsq.Question, under dnsq.Resolver, ours func(dnsq.Question) bool) (a *dnsq.Answer, next string, err error) {
+	a, err = under.Ask(ctx, q)
+	if err != nil {
+		// A resolver that cannot resolve an alias' target fails as a whole, but
+		// the target may be ours: a zone that is not served yet. The alias
+		// itself can then still be learnt.
+		e := dnsq.AsError(q, err)
+		if e.Reason != dnsq.ServFail || q.Type == dnsq.TypeCNAME {
+			return nil, "", err
+		}
+		c, cerr := under.Ask(ctx, dnsq.Question{Name: q.Name, Type: dnsq.TypeCNAME})
+		if cerr != nil || c.Outcome != dnsq.Found || len(c.RRs) != 1 || len(c.Chain) > 0 ||
+			!ours(dnsq.Question{Name: c.RRs[0].Host, Type: q.Type}) {
+			return nil, "", err
+		}
+		cut := *c
+		cut.Question, cut.Outcome, cut.RRs, cut.Chain = q, 0, nil, []string{c.RRs[0].Host}
+		return &cut, c.RRs[0].Host, nil
+	}
+	for i, c := range a.Chain {
+		if ours(dnsq.Question{Name: c, Type: q.Type}) {
+			cut := *a
+			cut.Outcome, cut.RRs, cut.Chain = 0, nil, a.Chain[:i+1:i+1]
+			return &cut, c, nil
+		}
+	}
+	return a, "", nil
+}
