@@ -33,8 +33,8 @@ import (
 type Header struct {
 	Version int       `json:"todoku-recording"`
 	Started time.Time `json:"started"` // of the run, so that a replayed report can say the same
-	// Notes is for the program that records: the command line, for instance.
-	Notes string `json:"notes,omitempty"`
+	// Label says which servers were asked, so that a replayed report can too.
+	Label string `json:"servers,omitempty"`
 }
 
 const (
