@@ -270,7 +270,7 @@ func TestFill(t *testing.T) {
 		{"helo", "", "(empty)", "(空)"},
 		{"flag", true, "yes", "はい"},
 		{"flag", false, "no", "いいえ"},
-		{"reason", string(dnsq.Timeout), "no answer in time", "時間内に応答がありませんでした"},
+		{"reason", string(dnsq.Timeout), "no answer in time", "時間内に応答なし"},
 		{"other", string(dnsq.Timeout), "timeout", "timeout"},
 		{"question", "_dmarc.xn--r8jz45g.jp TXT", "_dmarc.例え.jp (_dmarc.xn--r8jz45g.jp) TXT", "_dmarc.例え.jp (_dmarc.xn--r8jz45g.jp) TXT"},
 		{"term", "include:xn--r8jz45g.jp", "include:xn--r8jz45g.jp", "include:xn--r8jz45g.jp"},

@@ -1,0 +1,158 @@
+// Package render shows a report: as text for a person at a terminal, as JSON
+// for programs. One file per format; [Formats] lists them.
+//
+// Formats differ in what they leave out, never in what they say: every
+// sentence comes from package i18n, and every byte that a stranger wrote goes
+// through package sanitize before it reaches a reader. Only JSON, whose reader
+// is a program, has the exact text; it escapes what could act on a terminal
+// that shows it.
+package render
+
+import (
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dnsq"
+	"github.com/todoku-mail/todoku/pkg/i18n"
+)
+
+// Options are how a report looks. Formats ignore what does not apply to them.
+type Options struct {
+	// Width of the terminal in columns; 0 is 80. Less than 40 is taken as 40.
+	// Sentences end at 100 columns, records use what there is.
+	Width   int
+	Color   bool // decided by the caller, see ColorMode
+	Quiet   bool // the verdict, and a line for what failed or could not be found out
+	Verbose bool // everything: evidence of what is good, costs, trees
+}
+
+// A Format is one way to write a report.
+type Format struct {
+	Name  string // value of -o
+	Write func(w io.Writer, r *diag.Report, cat *i18n.Catalog, o Options) error
+}
+
+// Formats lists every format, the default first.
+var Formats = []Format{
+	{"text", Text},
+	{"json", JSON},
+	{"ndjson", NDJSON},
+}
+
+// Lookup is the format of that name.
+func Lookup(name string) (Format, bool) {
+	for _, f := range Formats {
+		if f.Name == name {
+			return f, true
+		}
+	}
+	return Format{}, false
+}
+
+// VerdictStatus is the status of the run as a whole. A check that crashed
+// leaves it at inconclusive at least: what it would have said is not known.
+func VerdictStatus(r *diag.Report) diag.Status {
+	s := r.Status()
+	if r.Broken() {
+		s = max(s, diag.Inconclusive)
+	}
+	return s
+}
+
+// Verdict is the run in one or two sentences, sanitised. It claims no more
+// than what was looked at: what could not be learnt is said beside any fault,
+// and without a sending address it says that nothing was judged about one.
+func Verdict(r *diag.Report, cat *i18n.Catalog) string {
+	t := &r.Target
+	dom := diag.Args{"domain": t.Domain}
+	mail := cat.T("verdict.mail", dom)
+	if len(t.IPs) > 0 {
+		mail = cat.T("verdict.mail.ip", diag.Args{"domain": t.Domain, "ips": ipList(t, cat, 2)})
+	}
+	n := r.Counts()
+	open := unanswered(r)
+	var say []string
+	switch s := VerdictStatus(r); {
+	case s == diag.Fail:
+		// A check may call itself failed without a finding; there is one fault then.
+		say = append(say, cat.N("verdict.fail", max(n[diag.Fail], 1), diag.Args{"mail": mail}))
+		if open > 0 {
+			say = append(say, cat.N("verdict.more", open, nil))
+		}
+		if r.Broken() {
+			say = append(say, cat.T("verdict.broken", nil))
+		}
+	case r.Broken():
+		say = append(say, cat.T("verdict.broken", nil))
+	case s == diag.Inconclusive:
+		say = append(say, cat.N("verdict.inconclusive", max(open, 1), nil))
+	case s == diag.Warn:
+		say = append(say, cat.N("verdict.warn", max(n[diag.Warn], 1), dom))
+	case s == diag.Skip:
+		say = append(say, cat.T("verdict.nothing", dom))
+	default:
+		say = append(say, cat.T("verdict.pass", diag.Args{"mail": mail}))
+	}
+	if len(t.IPs) == 0 && len(r.Checks) > 0 {
+		say = append(say, cat.T("verdict.noip", nil))
+	}
+	if cat.Lang() == "ja" {
+		return strings.Join(say, "")
+	}
+	return strings.Join(say, " ")
+}
+
+// unanswered is the number of different questions without an answer. If
+// something was inconclusive for another reason it is the number of those
+// findings.
+func unanswered(r *diag.Report) int {
+	seen := map[dnsq.Question]bool{}
+	for _, t := range r.Trouble {
+		if t.Err != nil {
+			seen[t.Err.Question] = true
+		}
+	}
+	findings := 0
+	for i := range r.Checks {
+		for j := range r.Checks[i].Findings {
+			f := &r.Checks[i].Findings[j]
+			if f.Kind.Status != diag.Inconclusive {
+				continue
+			}
+			findings++
+			for _, e := range f.Unknown {
+				if e != nil {
+					seen[e.Question] = true
+				}
+			}
+		}
+	}
+	if len(seen) > 0 {
+		return len(seen)
+	}
+	return findings
+}
+
+func ipList(t *diag.Target, cat *i18n.Catalog, most int) string {
+	var ips []string
+	for _, ip := range t.IPs {
+		ips = append(ips, ip.String())
+	}
+	if len(ips) > most {
+		return cat.Value("", ips[:most]) + cat.T("list.more", diag.Args{"n": len(ips) - most})
+	}
+	return cat.Value("", ips)
+}
+
+// worstFirst is the findings of a check, the worst first, else in the order of
+// the check.
+func worstFirst(c *diag.CheckReport) []*diag.Finding {
+	out := make([]*diag.Finding, len(c.Findings))
+	for i := range c.Findings {
+		out[i] = &c.Findings[i]
+	}
+	slices.SortStableFunc(out, func(a, b *diag.Finding) int { return int(b.Kind.Status) - int(a.Kind.Status) })
+	return out
+}
