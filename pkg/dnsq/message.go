@@ -61,7 +61,7 @@ func newQuery(q Question, edns bool) (query, error) {
 	binary.BigEndian.PutUint16(b[2:], flagRD|flagAD)
 	binary.BigEndian.PutUint16(b[4:], 1)
 	off, err := dns.PackDomainName(dns.Fqdn(q.Name), b, headerLen, nil, false)
-	if err != nil || off-headerLen > maxWire {
+	if err != nil || off-headerLen > maxWire || badEscape(q.Name) {
 		return query{}, errors.New("the name cannot be asked: a label is empty or longer than 63 octets, or the name longer than 255 (RFC 1035 §2.3.4)")
 	}
 	for i := headerLen; i < off; i++ {
@@ -90,6 +90,23 @@ func newQuery(q Question, edns bool) (query, error) {
 		binary.BigEndian.PutUint16(b[10:], 1)
 	}
 	return query{wire: b[:n], end: end, name: name, t: q.Type, edns: edns}, nil
+}
+
+// badEscape reports whether name has a \DDD above 255, which the packer would
+// take for another octet: a question that nobody asked.
+func badEscape(name string) bool {
+	for i := strings.IndexByte(name, '\\'); i >= 0 && i < len(name); i++ {
+		if name[i] != '\\' {
+			continue
+		}
+		if i+3 < len(name) {
+			if n, err := strconv.ParseUint(name[i+1:i+4], 10, 16); err == nil && n > 255 {
+				return true
+			}
+		}
+		i++
+	}
+	return false
 }
 
 func (q *query) setID(id uint16) { binary.BigEndian.PutUint16(q.wire, id) }
