@@ -56,6 +56,10 @@ func ParseName(s string) (string, error) {
 		if err != nil {
 			return fail("label %q: %v", l, err)
 		}
+		if a == "" {
+			// UTS 46 maps some characters (U+200B, U+00AD) to nothing.
+			return fail("label %q holds only characters that an internationalised name ignores", l)
+		}
 		if len(a) > MaxLabel {
 			return fail("label %q is %d characters long; a label has at most %d (RFC 1035 §2.3.4)", a, len(a), MaxLabel)
 		}
