@@ -197,15 +197,16 @@ func cells(raw string) []cell {
 	return out
 }
 
-// A record is the lines that show a raw text, with a second line of carets
-// where a part is at fault.
+// A recordLine is a line of a raw text as it is shown, and the carets that go
+// below it where a part is at fault.
 type recordLine struct {
 	text   string
 	carets string // "" if nothing on this line is at fault
 }
 
-// window is how many bytes either side of the part at fault are looked at.
-const window = 8 << 10
+// minWindow is how many bytes either side of the part at fault are looked at,
+// unless more would be shown.
+const minWindow = 8 << 10
 
 // record sets raw in lines of at most width columns and marks the bytes
 // [off, off+n) with carets; n of 0 marks nothing. A text of more than most
@@ -215,6 +216,7 @@ func record(raw string, off, n, width, most int) (lines []recordLine, cut bool) 
 	width = max(width, 8)
 	off = min(max(off, 0), len(raw))
 	n = min(max(n, 0), len(raw)-off)
+	window := max(minWindow, most*width)
 	base := 0
 	if lo := off - window; lo > 0 {
 		for lo < off && !utf8.RuneStart(raw[lo]) {

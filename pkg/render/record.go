@@ -21,15 +21,7 @@ func zoneRecord(name, typ, data string, width int) []string {
 	}
 	head := name + " " + sanitize.Text(typ) + " "
 	if typ != "TXT" && typ != "SPF" {
-		var out []string
-		lines, _ := record(head+data, 0, 0, width, 1<<16)
-		for i, l := range lines {
-			if i > 0 {
-				l.text = strings.TrimLeft(l.text, " ")
-			}
-			out = append(out, l.text)
-		}
-		return out
+		return broken(head+data, width)
 	}
 	whole := quoted(data, 255, 1<<20)
 	if line := head + strings.Join(whole, " "); columns(line) <= width && len(whole) == 1 {
@@ -37,11 +29,24 @@ func zoneRecord(name, typ, data string, width int) []string {
 	}
 	const indent = "    "
 	parts := quoted(data, 255, max(width-len(indent)-2, 12))
-	out := []string{head + "("}
+	out := broken(head+"(", width) // names have up to 253 characters
 	for _, p := range parts {
 		out = append(out, indent+p)
 	}
 	out[len(out)-1] += " )"
+	return out
+}
+
+// broken is text in lines of at most width columns, sanitised.
+func broken(text string, width int) []string {
+	var out []string
+	lines, _ := record(text, 0, 0, width, 1<<16)
+	for i, l := range lines {
+		if i > 0 {
+			l.text = strings.TrimLeft(l.text, " ")
+		}
+		out = append(out, l.text)
+	}
 	return out
 }
 

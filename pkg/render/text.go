@@ -39,7 +39,8 @@ const (
 	maxEvidence = 6  // records per finding
 	maxUnknown  = 6  // questions per finding
 	recordLines = 6  // lines per record
-	maxVerbose  = 60 // any of them with -v
+	maxVerbose  = 60 // any of those with -v
+	moreLines   = 24 // lines per record with -v
 )
 
 const margin = 6 // columns of the status word and the gap after it
@@ -78,7 +79,8 @@ func newPage(o Options) page {
 	return page{st: newStyle(o.Color), prose: min(full, 100), full: full}
 }
 
-// span makes text of ours (or of the catalog, which sanitises) a span.
+// say, dim and loud make spans of our own text or of the catalog's, which is
+// sanitised.
 func (p *page) say(s string) span  { return span{text: s, style: p.st.plain} }
 func (p *page) dim(s string) span  { return span{text: s, style: p.st.faint} }
 func (p *page) loud(s string) span { return span{text: s, style: p.st.bold} }
@@ -354,10 +356,9 @@ func (t *textReport) evidence(f *diag.Finding) {
 // and carets under the part at fault.
 func (t *textReport) record(e *diag.Evidence) {
 	head := t.cat.Value("", e.Name)
-	if e.Name == "" {
-		head = ""
+	if e.Type != "" {
+		head += " " + t.cat.Value("", e.Type)
 	}
-	head = strings.TrimSpace(head + " " + sanitize.Text(e.Type))
 	where := ""
 	switch {
 	case e.File != "" && e.Line > 0:
@@ -374,7 +375,7 @@ func (t *textReport) record(e *diag.Evidence) {
 	col := t.column()
 	most := recordLines
 	if t.o.Verbose {
-		most = maxVerbose
+		most = moreLines
 	}
 	lines, cut := record(e.Text, e.Offset, e.Length, t.full-col, most)
 	for _, l := range lines {
