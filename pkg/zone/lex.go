@@ -34,6 +34,7 @@ type lexer struct {
 	lineStart int // offset of the line that pos is in
 	toks      []token
 	com       []byte
+	rescanned int
 }
 
 func (l *lexer) errorAt(pos int, format string, a ...any) *Error {
@@ -68,8 +69,7 @@ scan:
 	for i < len(src) {
 		if i > limit {
 			if depth > 0 {
-				e.err = open
-				l.rewind(afterOpen, afterLine)
+				e.err = l.rewind(open, i, afterOpen, afterLine)
 			} else {
 				e.err = &Error{File: l.file, Line: l.line, Msg: fmt.Sprintf("the line is longer than %d octets", MaxEntry)}
 				l.skipLine(i)
@@ -171,11 +171,10 @@ scan:
 		}
 	}
 	if depth > 0 {
-		e.err = open
 		if afterOpen == 0 {
 			afterOpen, afterLine = len(src), l.line
 		}
-		l.rewind(afterOpen, afterLine)
+		e.err = l.rewind(open, i, afterOpen, afterLine)
 		return l.done(e, l.pos)
 	}
 	l.pos = i
@@ -221,10 +220,21 @@ func (l *lexer) resync(i, depth int) {
 	}
 }
 
-// rewind goes back to a line and on from there to what looks like an entry.
-func (l *lexer) rewind(pos, line int) {
+// maxRescan is how many octets are read a second time, behind parentheses that
+// are not closed, before the rest of the file is given up.
+const maxRescan = 16 << 20
+
+// rewind goes back from at to the line behind an unclosed parenthesis, and on
+// from there to what looks like an entry. It returns the fault to report.
+func (l *lexer) rewind(open *Error, at, pos, line int) *Error {
+	if l.rescanned += at - pos; l.rescanned > maxRescan {
+		l.pos = len(l.src)
+		open.Msg += "; too many of them: reading stopped here"
+		return open
+	}
 	l.pos, l.line, l.lineStart = pos, line, pos
 	l.toEntry()
+	return open
 }
 
 // toEntry skips lines that start with a blank, a quote, a parenthesis or a

@@ -2,7 +2,6 @@ package zone
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/todoku-mail/todoku/pkg/dnsq"
 )
@@ -65,11 +64,14 @@ func walk(ctx context.Context, q dnsq.Question, under dnsq.Resolver, ours func(d
 		}
 		c := *e
 		c.Question, c.Err = q, e
-		if c.Detail == "" {
-			c.Detail = "at the alias target " + e.Name
-		} else {
-			c.Detail = fmt.Sprintf("at the alias target %s: %s", e.Name, e.Detail)
+		where := "at the alias target " + at.Name
+		if e.Question != at {
+			where = "it needs " + e.Question.String()
 		}
+		if c.Detail != "" {
+			where += ": " + c.Detail
+		}
+		c.Detail = where
 		return &c
 	}
 	// Every turn adds a link to the chain, which follow bounds.
@@ -78,7 +80,6 @@ func walk(ctx context.Context, q dnsq.Question, under dnsq.Resolver, ours func(d
 		var next string
 		var err error
 		if ours(at) {
-			zonePart = true
 			if a, next, err = local(ctx, at); err != nil {
 				return nil, fail(err)
 			}
@@ -86,15 +87,16 @@ func walk(ctx context.Context, q dnsq.Question, under dnsq.Resolver, ours func(d
 			if a, next, err = askUnder(ctx, at, under, ours); err != nil {
 				return nil, fail(err)
 			}
-			if next == "" && len(total.Chain) == 0 {
-				return a, nil // untouched
-			}
+		}
+		if next == "" && len(total.Chain) == 0 && a.Question == q {
+			return a, nil // untouched
 		}
 		for _, c := range a.Chain {
 			if detail := follow(total, c); detail != "" {
 				return nil, malformed(q, detail)
 			}
 		}
+		zonePart = zonePart || a.Source == dnsq.SourceZone
 		total.TTL = min(total.TTL, a.TTL)
 		total.EDE = append(total.EDE, a.EDE...)
 		if a.Source != dnsq.SourceZone {
@@ -135,12 +137,18 @@ func askUnder(ctx context.Context, q dnsq.Question, under dnsq.Resolver, ours fu
 		cut.Question, cut.Outcome, cut.RRs, cut.Chain = q, 0, nil, []string{c.RRs[0].Host}
 		return &cut, c.RRs[0].Host, nil
 	}
+	a, next = cutChain(a, ours)
+	return a, next, nil
+}
+
+// cutChain cuts an answer at the first name of its chain that is ours: next.
+func cutChain(a *dnsq.Answer, ours func(dnsq.Question) bool) (part *dnsq.Answer, next string) {
 	for i, c := range a.Chain {
-		if ours(dnsq.Question{Name: c, Type: q.Type}) {
+		if ours(dnsq.Question{Name: c, Type: a.Type}) {
 			cut := *a
 			cut.Outcome, cut.RRs, cut.Chain = 0, nil, a.Chain[:i+1:i+1]
-			return &cut, c, nil
+			return &cut, c
 		}
 	}
-	return a, "", nil
+	return a, ""
 }

@@ -166,10 +166,13 @@ func (f *file) at(t token, format string, a ...any) *Error {
 	return &Error{File: f.file, Line: t.line, Column: t.col, Msg: fmt.Sprintf(format, a...)}
 }
 
-// behind is the position of the last octet of an entry's last token.
+// behind is the position right behind an entry's last token.
 func (f *file) behind(e *entry) token {
 	t := e.tokens[len(e.tokens)-1]
 	t.col += t.end - t.start
+	if t.quoted {
+		t.col += 2
+	}
 	return t
 }
 
