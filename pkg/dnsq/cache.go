@@ -46,9 +46,17 @@ func (c *Cache) Ask(ctx context.Context, q Question) (*Answer, error) {
 		f = &flight{done: make(chan struct{})}
 		c.m[q] = f
 		c.order = append(c.order, q)
-		go c.learn(f, q)
 	}
 	c.mu.Unlock()
+	if !ok {
+		if ctx.Done() == c.run.Done() {
+			// This asker can leave no earlier than the run ends: no need for a
+			// goroutine of its own, whose stack would have to grow each time.
+			c.learn(f, q)
+		} else {
+			go c.learn(f, q)
+		}
+	}
 	select {
 	case <-f.done:
 	default:

@@ -391,12 +391,8 @@ func (x *Exchange) receiveUDP(ctx context.Context, qry *query, buf []byte) (m *m
 	}
 	clean := false
 	defer func() { x.udp.put(s, clean) }()
-	deadline, _ := ctx.Deadline()
-	if err := s.SetReadDeadline(deadline); err != nil {
-		return nil, "", netFault(ctx, err)
-	}
-	// Cancelling must end the read as the deadline does. A run has one context
-	// for most questions, so this is a short list behind its lock.
+	// The end of ctx, by time or by cancelling, ends the read. A deadline on the
+	// socket besides would be a second timer for the same moment.
 	stop := context.AfterFunc(ctx, func() { s.SetReadDeadline(time.Unix(1, 0)) })
 	defer func() {
 		if !stop() {

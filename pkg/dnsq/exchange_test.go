@@ -364,6 +364,12 @@ func TestMessages(t *testing.T) {
 		{name: "SERVFAIL with EDE", q: Q("example.com", TypeA), reason: ServFail, reply: dnstest.Reply{Rcode: 2, EDE: bogus}},
 		{name: "REFUSED with records", q: Q("example.com", TypeA), reason: Refused,
 			reply: dnstest.Reply{Rcode: 5, Answer: []string{"example.com. 60 A 192.0.2.1"}}},
+		{name: "NXDOMAIN that a filter made up (RFC 8914 §4.18)", q: Q("example.com", TypeA), reason: Refused, detail: "policy",
+			reply: dnstest.Reply{Rcode: 3, EDE: map[uint16]string{17: ""}}},
+		{name: "an address that a filter made up (RFC 8914 §4.5)", q: Q("example.com", TypeA), reason: Refused, detail: "policy",
+			reply: dnstest.Reply{Answer: []string{"example.com. 60 A 0.0.0.0"}, EDE: map[uint16]string{4: ""}}},
+		{name: "a stale answer is an answer (RFC 8767)", q: Q("example.com", TypeA), outcome: Found, n: 1, ttl: 30,
+			reply: dnstest.Reply{Answer: []string{"example.com. 30 A 192.0.2.1"}, EDE: map[uint16]string{3: ""}}},
 		{name: "YXDOMAIN", q: Q("example.com", TypeA), reason: ServFail, detail: "YXDOMAIN", reply: dnstest.Reply{Rcode: 6}},
 		{name: "NOTAUTH", q: Q("example.com", TypeA), reason: ServFail, detail: "NOTAUTH", reply: dnstest.Reply{Rcode: 9}},
 		{name: "an unassigned RCODE", q: Q("example.com", TypeA), reason: ServFail, detail: "RCODE13", reply: dnstest.Reply{Rcode: 13}},
@@ -398,7 +404,10 @@ func TestMessages(t *testing.T) {
 				if err.Reason != tt.reason || !strings.Contains(err.Detail, tt.detail) {
 					t.Errorf("got %v, want %s %q", err, tt.reason, tt.detail)
 				}
-				if tt.reply.EDE != nil && !slices.Equal(err.EDE, []string{"6 DNSSEC Bogus: signature expired"}) {
+				if tt.reply.EDE != nil && len(err.EDE) != 1 {
+					t.Errorf("EDE %q", err.EDE)
+				}
+				if tt.reason == ServFail && tt.reply.EDE != nil && !slices.Equal(err.EDE, []string{"6 DNSSEC Bogus: signature expired"}) {
 					t.Errorf("EDE %q", err.EDE)
 				}
 				return

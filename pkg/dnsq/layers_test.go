@@ -579,3 +579,28 @@ func TestNew(t *testing.T) {
 		t.Errorf("the system's servers: %v", err)
 	}
 }
+
+// Two runs over one Shared: each asks for itself, and closing a run leaves
+// the other's connections alone.
+func TestShared(t *testing.T) {
+	srv := dnstest.Start(t, zone)
+	sh, err := NewShared(Options{Servers: []Server{srv.TCP()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sh.Close()
+	for range 2 {
+		s, err := New(t.Context(), Options{Under: sh})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := s.Ask(context.Background(), q1); err != nil || a.Cached {
+			t.Errorf("%+v, %v", a, err)
+		}
+		s.Close()
+	}
+	log := srv.Log()
+	if len(log) != 2 || log[0].From != log[1].From {
+		t.Errorf("%+v", log)
+	}
+}

@@ -178,6 +178,7 @@ type message struct {
 	ns     bool     // the authority section has NS records
 	edns   bool
 	ede    []string
+	policy string // the extended error that says that the answer is not the DNS's
 }
 
 var errCut = errors.New("it ends in the middle")
@@ -222,7 +223,7 @@ func readMessage(b []byte, q *query) (*message, error) {
 		if r.typ == typeOPT && !m.edns {
 			m.edns = true
 			m.rcode |= int(r.ttl>>24) << 4
-			m.ede = readEDE(b[r.off:r.end])
+			m.ede, m.policy = readEDE(b[r.off:r.end])
 		}
 	}
 	return m, nil
@@ -269,8 +270,7 @@ func readName(b []byte, off int) (string, int, error) {
 
 // readEDE reads the extended DNS errors (option 15, RFC 8914 §2) of an OPT
 // record. Options that do not fit are left out: they decide nothing.
-func readEDE(b []byte) []string {
-	var out []string
+func readEDE(b []byte) (out []string, policy string) {
 	for len(b) >= 4 && len(out) < maxEDE {
 		code, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
 		b = b[4:]
@@ -284,11 +284,18 @@ func readEDE(b []byte) []string {
 			if len(text) > maxText {
 				text = text[:maxText]
 			}
-			out = append(out, formatEDE(info, text))
+			s := formatEDE(info, text)
+			out = append(out, s)
+			switch info {
+			case dns.ExtendedErrorCodeForgedAnswer, dns.ExtendedErrorCodeBlocked, dns.ExtendedErrorCodeCensored, dns.ExtendedErrorCodeFiltered:
+				if policy == "" {
+					policy = s
+				}
+			}
 		}
 		b = b[n:]
 	}
-	return out
+	return out, policy
 }
 
 func formatEDE(code uint16, text string) string {
@@ -330,6 +337,12 @@ func (m *message) interpret(name string, t Type, before []string) (step, *fault)
 			n = "RCODE" + strconv.Itoa(m.rcode)
 		}
 		return s, &fault{reason: ServFail, detail: n, ede: m.ede, rcode: m.rcode}
+	}
+	// RFC 8914 §4.5, §4.16 to §4.18 (Forged Answer, Blocked, Censored, Filtered):
+	// what the reply holds, NXDOMAIN most often, is the server's policy and not
+	// what the domain published. Common on filtering public resolvers.
+	if m.policy != "" {
+		return s, &fault{reason: Refused, detail: "the server's own policy made up the answer", ede: m.ede}
 	}
 	for {
 		rrs, err := m.records(s.name, t)

@@ -14,6 +14,11 @@ type Options struct {
 	Servers []Server       // nil: SystemServers
 	RootCAs *x509.CertPool // for TLS and HTTPS servers; nil: the system's
 
+	// Under asks instead of Servers: runs over many targets share one and its
+	// connections and limit ([Shared]). Servers, RootCAs, Timeout, Tries and
+	// Limit do not matter then.
+	Under Resolver
+
 	Timeout time.Duration // of the first try; see RetryOptions
 	Tries   int           // see RetryOptions
 	Limit   int           // questions under way; see Limit
@@ -36,8 +41,8 @@ type Options struct {
 // Budget, Limit, Retry, Exchange. What-if overlays go round it.
 type Stack struct {
 	*Cache
-	rec       *Recorder
-	exchanges []*Exchange
+	rec *Recorder
+	own *Shared
 }
 
 // New builds the Stack for a run that lasts as long as ctx. The error is about
@@ -50,24 +55,14 @@ func New(ctx context.Context, o Options) (*Stack, error) {
 		r = o.Replay.Resolver()
 	case o.Offline:
 		r = OfflineResolver("asking the network was not allowed")
+	case o.Under != nil:
+		r = o.Under
 	default:
-		servers := o.Servers
-		if servers == nil {
-			var err error
-			if servers, err = SystemServers(); err != nil {
-				return nil, err
-			}
+		sh, err := NewShared(o)
+		if err != nil {
+			return nil, err
 		}
-		if len(servers) == 0 {
-			return nil, errors.New("no DNS server is given")
-		}
-		under := make([]Resolver, len(servers))
-		for i, srv := range servers {
-			x := NewExchange(srv, ExchangeOptions{RootCAs: o.RootCAs})
-			s.exchanges = append(s.exchanges, x)
-			under[i] = x
-		}
-		r = Limit(o.Limit, NewRetry(RetryOptions{Timeout: o.Timeout, Tries: o.Tries}, under...))
+		s.own, r = sh, sh
 	}
 	r = Budget(o.Budget, r)
 	if o.Record != nil {
@@ -85,11 +80,50 @@ func New(ctx context.Context, o Options) (*Stack, error) {
 // Close writes the recording, if there is one, and lets go of connections. Its
 // error is the recording's.
 func (s *Stack) Close() error {
-	for _, x := range s.exchanges {
-		x.Close()
+	if s.own != nil {
+		s.own.Close()
 	}
 	if s.rec != nil {
 		return s.rec.Close()
+	}
+	return nil
+}
+
+// Shared is the lower half of a Stack, Limit, Retry and Exchange: what runs at
+// the same time have in common.
+type Shared struct {
+	Resolver
+	exchanges []*Exchange
+}
+
+// NewShared takes Servers, RootCAs, Timeout, Tries and Limit of o. The error is
+// as in [New].
+func NewShared(o Options) (*Shared, error) {
+	servers := o.Servers
+	if servers == nil {
+		var err error
+		if servers, err = SystemServers(); err != nil {
+			return nil, err
+		}
+	}
+	if len(servers) == 0 {
+		return nil, errors.New("no DNS server is given")
+	}
+	s := &Shared{}
+	under := make([]Resolver, len(servers))
+	for i, srv := range servers {
+		x := NewExchange(srv, ExchangeOptions{RootCAs: o.RootCAs})
+		s.exchanges = append(s.exchanges, x)
+		under[i] = x
+	}
+	s.Resolver = Limit(o.Limit, NewRetry(RetryOptions{Timeout: o.Timeout, Tries: o.Tries}, under...))
+	return s, nil
+}
+
+// Close lets go of connections.
+func (s *Shared) Close() error {
+	for _, x := range s.exchanges {
+		x.Close()
 	}
 	return nil
 }
