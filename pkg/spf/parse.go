@@ -316,7 +316,10 @@ func (p *termParser) modifier(at int) {
 func (p *termParser) mechanism(from, at int) {
 	t, s := p.t, p.t.Text
 	if !isMechanism(t.Name) {
-		p.fail(ErrUnknownMechanism, from, max(at, min(from+1, len(s))))
+		if from == len(s) {
+			from = 0 // a qualifier and nothing else
+		}
+		p.fail(ErrUnknownMechanism, from, max(at, from+1))
 		return
 	}
 	rest := s[at:]
