@@ -125,7 +125,7 @@ func RecordOf(name, typ, text string) (dnsq.RR, error) {
 			return dnsq.RR{}, fmt.Errorf("edit of %s %s: a semicolon outside quotes", n, t)
 		}
 		for _, tok := range e.tokens {
-			words = append(words, word{text[tok.start:tok.end], tok.quoted})
+			words = append(words, word{text[tok.start:tok.end], tok.quoted, tok.glued})
 		}
 	}
 	if err := parseRData(&rr, words, "."); err != nil {

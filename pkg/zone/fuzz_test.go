@@ -45,7 +45,11 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("record %d: %+v", i, s)
 			}
 			line := FormatRecord(*rr)
-			back, err := Parse(strings.NewReader(line+"\n"), "f", ".")
+			origin := "."
+			if rr.Type == dnsq.TypeSOA {
+				origin = ""
+			}
+			back, err := Parse(strings.NewReader(line+"\n"), "f", origin)
 			if err != nil || len(back.Records) != 1 {
 				t.Fatalf("%q (from %q): %v", line, z.Raw(i), err)
 			}

@@ -57,7 +57,7 @@ func (p *parser) generate(f *file, e *entry) {
 		// the directive.
 		var b strings.Builder
 		for i, g := range parts {
-			if i > 0 {
+			if i > 0 && !t[2+i].glued {
 				b.WriteByte(' ')
 			}
 			if t[2+i].quoted {

@@ -11,6 +11,7 @@ type token struct {
 	start, end int // octets of the source, quotes excluded
 	line, col  int
 	quoted     bool
+	glued      bool // follows the token before without a blank: key="value"
 }
 
 // An entry is one record or directive: a line, or several in parentheses.
@@ -123,7 +124,7 @@ scan:
 			depth--
 			i++
 		case '"':
-			t := token{start: i + 1, line: l.line, col: i - l.lineStart + 1, quoted: true}
+			t := token{start: i + 1, line: l.line, col: i - l.lineStart + 1, quoted: true, glued: l.glued(i)}
 			j := i + 1
 			for j < len(src) && src[j] != '"' && src[j] != '\n' && j <= lineLimits {
 				if src[j] == '\\' && j+1 < len(src) && src[j+1] != '\n' {
@@ -144,7 +145,7 @@ scan:
 			l.toks = append(l.toks, t)
 			i = j + 1
 		default:
-			t := token{start: i, line: l.line, col: i - l.lineStart + 1}
+			t := token{start: i, line: l.line, col: i - l.lineStart + 1, glued: l.glued(i)}
 			j := i
 		word:
 			for j < len(src) {
@@ -187,6 +188,19 @@ scan:
 		l.newline(l.pos)
 	}
 	return true
+}
+
+// glued reports whether the last token ends right before offset i.
+func (l *lexer) glued(i int) bool {
+	if len(l.toks) == 0 {
+		return false
+	}
+	last := l.toks[len(l.toks)-1]
+	end := last.end
+	if last.quoted {
+		end++
+	}
+	return end == i
 }
 
 func (l *lexer) done(e *entry, end int) bool {

@@ -387,7 +387,7 @@ func (p *parser) record(f *file, e *entry, t []token) {
 	data := t[i:]
 	words := make([]word, len(data))
 	for j, d := range data {
-		words[j] = word{f.text(d), d.quoted}
+		words[j] = word{f.text(d), d.quoted, d.glued}
 	}
 	if err := parseRData(&rr, words, f.origin); err != nil {
 		at := f.behind(e)

@@ -367,7 +367,7 @@ func TestAgainstMiekg(t *testing.T) {
 	files := map[string]string{
 		"rfc1035 §5.3": "$ORIGIN ISI.EDU.\n@ 60 IN SOA VENERA Action\\.domains (\n 20 ; SERIAL\n 7200 ; REFRESH\n 600 ; RETRY\n 3600000; EXPIRE\n 60) ; MINIMUM\n\n\tNS A.ISI.EDU.\n\tNS VENERA\n\tNS VAXA\n\tMX 10 VENERA\n\tMX 20 VAXA\n\nA A 26.3.0.103\n\nVENERA A 10.1.0.52\n A 128.9.0.32\n\nVAXA A 10.2.0.27\n A 128.9.0.33\n",
 		"text":         "$ORIGIN example.com.\n$TTL 1h30m\n@ TXT \"a\" \"b\\\"c\" d\\;e \"\\000\\031\\127\\255\"\nx TXT \"\"\ny TXT \"tab\there\" ; no\nz 1d IN SPF \"v=spf1 -all\"\n",
-		"types":        "$ORIGIN example.com.\n$TTL 5\na CAA 0 issue \"x\"\nb SRV 0 0 25 mail\nc NAPTR 1 2 \"u\" \"E2U\" \"!a!b!\" .\nd SSHFP 1 1 " + strings.Repeat("aB", 20) + "\ne DS 1 8 2 " + strings.Repeat("ab", 32) + "\nf HTTPS 1 . alpn=h2\ng LOC 51 30 12.748 N 0 7 39.611 W 0.00m 0.00m 0.00m 0.00m\nh TYPE65280 \\# 0\ni HINFO \"a b\" c\nj RP m t\n",
+		"types":        "$ORIGIN example.com.\n$TTL 5\na CAA 0 issue \"x\"\nb SRV 0 0 25 mail\nc NAPTR 1 2 \"u\" \"E2U\" \"!a!b!\" .\nd SSHFP 1 1 " + strings.Repeat("aB", 20) + "\ne DS 1 8 2 " + strings.Repeat("ab", 32) + "\nf HTTPS 1 . alpn=h2\ng LOC 51 30 12.748 N 0 7 39.611 W 0.00m 0.00m 0.00m 0.00m\nh TYPE65280 \\# 0\ni HINFO \"a b\" c\nk SVCB 1 . alpn=\"h2,h3\" port=\"1\"\nj RP m t\n",
 		"order":        "$ORIGIN example.com.\n$TTL 5\na IN 6 MX 1 b\na 7 IN MX 2 b.\n  8 MX 3 @\n  IN MX 4 b\\.c\n  MX 5 d\\@.e\n",
 		"nested":       "$ORIGIN example.com.\n$TTL 5\na ( TXT ( \"x\" )\n(\"y\")\n) ; end\nb A ( 192.0.2.1 )\n",
 	}

@@ -19,6 +19,7 @@ import (
 type word struct {
 	text   string
 	quoted bool
+	glued  bool // without a blank behind the word before
 }
 
 // rdataError says which word is at fault; at the number of words: the end.
@@ -228,8 +229,10 @@ func parseOther(rr *dnsq.RR, words []word, origin string) *rdataError {
 	var b strings.Builder
 	b.WriteString(". 0 IN ")
 	b.WriteString(rr.Type.String())
-	for _, w := range words {
-		b.WriteByte(' ')
+	for i, w := range words {
+		if i == 0 || !w.glued {
+			b.WriteByte(' ')
+		}
 		if w.quoted {
 			b.WriteString(`"` + w.text + `"`)
 			continue
