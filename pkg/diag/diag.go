@@ -146,8 +146,11 @@ type Kind struct {
 	Status Status
 	Owner  Owner    // who acts, unless a finding says otherwise
 	Args   []string // names of the values its texts may use, beside {subject}
-	Refs   []Ref
-	Since  string // the version that brought it, "0.1"
+	// Key names those Args that tell findings of this kind about one subject
+	// apart (an address, a host, a selector). They are part of the fingerprint.
+	Key   []string
+	Refs  []Ref
+	Since string // the version that brought it, "0.1"
 }
 
 // Args are the values of a finding, by name. Values are string, int, bool or
@@ -215,15 +218,20 @@ func (f *Finding) Who() Owner {
 //   - the ID: what is wrong;
 //   - the check is not part of it: an ID belongs to one check for ever;
 //   - the subject: about which name or address;
+//   - the arguments in Kind.Key, which name things too: which of two MX hosts,
+//     which of three addresses. Without them their findings would be one;
 //   - name and type of each piece of evidence: on which record.
 //
-// Never of text, values or positions: a record that is edited and still wrong
-// in the same way is the same finding.
+// Never of record text, counts or positions: a record that is edited and still
+// wrong in the same way is the same finding.
 func (f *Finding) Fingerprint() string {
 	h := sha256.New()
 	put := func(s string) { fmt.Fprintf(h, "%d:%s,", len(s), s) }
 	put(f.Kind.ID)
 	put(f.Subject)
+	for _, k := range f.Kind.Key {
+		put(fmt.Sprint(f.Args[k]))
+	}
 	seen := map[string]bool{}
 	for _, e := range f.Evidence {
 		if k := e.Name + " " + e.Type; !seen[k] {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -21,7 +22,8 @@ var (
 //   - an ID is upper case ("SPF-MISSING"), starts with the check's prefix and
 //     is unique over all checks
 //   - a fail or warn kind names an owner; every kind has a reference
-//   - arguments are lower case, unique, and not "subject", which all texts have
+//   - arguments are lower case, unique, and not "subject", which all texts have;
+//     keys are arguments
 //   - Since is a version, "0.1"
 //   - the facts required form no circle
 //   - documents exist in every language
@@ -102,6 +104,11 @@ func Validate(checks []*Check, languages ...string) []error {
 					bad("%s: argument %q is not lower case, used twice, or called subject", k.ID, a)
 				}
 				seen[a] = true
+			}
+			for _, key := range k.Key {
+				if !slices.Contains(k.Args, key) {
+					bad("%s: key %q is not one of its arguments", k.ID, key)
+				}
 			}
 		}
 		var path []AnyFact

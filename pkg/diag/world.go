@@ -70,6 +70,27 @@ func (w *World) Queries() int {
 	return len(w.seen.m)
 }
 
+// Questions are the different questions of this view, in no order.
+func (w *World) Questions() []dnsq.Question {
+	w.seen.mu.Lock()
+	defer w.seen.mu.Unlock()
+	out := make([]dnsq.Question, 0, len(w.seen.m))
+	for q := range w.seen.m {
+		out = append(out, q)
+	}
+	return out
+}
+
+// Optional is this view for questions whose answer adds something but decides
+// nothing: that one went unanswered is not DNS trouble of the report.
+func (w *World) Optional() dnsq.Resolver {
+	return dnsq.ResolverFunc(func(ctx context.Context, q dnsq.Question) (*dnsq.Answer, error) {
+		a, err := w.dns.Ask(ctx, q)
+		w.seen.add(q, nil)
+		return a, err
+	})
+}
+
 // Unanswered are the questions of this view that got no answer, in order of
 // name and type.
 func (w *World) Unanswered() []*dnsq.Error {
@@ -98,8 +119,10 @@ type asked struct {
 
 func (a *asked) add(q dnsq.Question, err *dnsq.Error) {
 	a.mu.Lock()
-	a.m[q] = err
-	a.mu.Unlock()
+	defer a.mu.Unlock()
+	if old := a.m[q]; old == nil {
+		a.m[q] = err // an error stays: an optional question may also be a needed one
+	}
 }
 
 func (a *asked) merge(b *asked) {
@@ -108,7 +131,9 @@ func (a *asked) merge(b *asked) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for q, e := range b.m {
-		a.m[q] = e
+		if a.m[q] == nil {
+			a.m[q] = e
+		}
 	}
 }
 

@@ -1,0 +1,252 @@
+// Package mx checks how a sending domain takes mail: replies and bounces go to
+// its MX hosts, and receivers look whether they could.
+package mx
+
+import (
+	"context"
+	"embed"
+	"net/netip"
+	"slices"
+
+	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dnsq"
+	"github.com/todoku-mail/todoku/pkg/facts"
+)
+
+//go:embed doc.*.md
+var docs embed.FS
+
+// What the check can find.
+var (
+	noHost = &diag.Kind{ID: "MX-NO-HOST", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
+	noDomain = &diag.Kind{ID: "MX-NO-DOMAIN", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Refs: []diag.Ref{diag.RFC(5321, "5.1"), diag.RFC(8020, "2")}}
+	null = &diag.Kind{ID: "MX-NULL", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Refs: []diag.Ref{diag.RFC(7505, "3"), diag.RFC(7505, "4.2")}}
+	hostUnresolvable = &diag.Kind{ID: "MX-HOST-UNRESOLVABLE", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"host"}, Key: []string{"host"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
+	addressLiteral = &diag.Kind{ID: "MX-ADDRESS-LITERAL", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"host"}, Key: []string{"host"}, Refs: []diag.Ref{diag.RFC(1035, "3.3.9"), diag.RFC(5321, "5.1")}}
+	notPublic = &diag.Kind{ID: "MX-NOT-PUBLIC", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"host", "addresses"}, Key: []string{"host"}, Refs: []diag.Ref{diag.RFC(6890, "2.2")}}
+	implicit = &diag.Kind{ID: "MX-IMPLICIT", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"addresses"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
+	cname = &diag.Kind{ID: "MX-CNAME", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"host", "target"}, Key: []string{"host"}, Refs: []diag.Ref{diag.RFC(2181, "10.3"), diag.RFC(5321, "5.1")}}
+	nullAmongOthers = &diag.Kind{ID: "MX-NULL-AMONG-OTHERS", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+		Refs: []diag.Ref{diag.RFC(7505, "3")}}
+	ipv6Only = &diag.Kind{ID: "MX-IPV6-ONLY", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"hosts"}, Refs: []diag.Ref{diag.RFC(3974, "3")}}
+	single = &diag.Kind{ID: "MX-SINGLE", Status: diag.Info, Since: "0.1",
+		Args: []string{"host"}, Key: []string{"host"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
+	ok = &diag.Kind{ID: "MX-OK", Status: diag.Pass, Since: "0.1",
+		Args: []string{"hosts"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
+	undetermined = &diag.Kind{ID: "MX-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"question", "reason"}, Key: []string{"question"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
+)
+
+// Check is the mx check. It judges each domain that mail may come back to: the
+// sending domain, that of the header From and that of the Return-Path.
+var Check = &diag.Check{
+	Name: "mx",
+	Docs: docs,
+	Kinds: []*diag.Kind{noDomain, noHost, null, hostUnresolvable, addressLiteral, notPublic,
+		undetermined, implicit, cname, nullAmongOthers, ipv6Only, single, ok},
+	Uses:         diag.Doors{DNS: true},
+	Requires:     []diag.AnyFact{facts.MX},
+	Run:          run,
+	Undetermined: undetermined,
+}
+
+// Data are the check's facts for machines.
+type Data struct {
+	Hosts    []HostData   `json:"hosts"`
+	ByDomain []DomainData `json:"by_domain,omitempty"` // the other domains, if there are any
+}
+
+// DomainData are the hosts of one more domain.
+type DomainData struct {
+	Domain string     `json:"domain"`
+	Hosts  []HostData `json:"hosts"`
+}
+
+// HostData is one MX host.
+type HostData struct {
+	Preference int      `json:"preference"`
+	Host       string   `json:"host"`
+	Addresses  []string `json:"addresses"`
+}
+
+func run(ctx context.Context, j *diag.Job) error {
+	data := Data{Hosts: []HostData{}}
+	for i, domain := range domains(j.Target) {
+		m, err := facts.MX.Of(ctx, j.World, domain)
+		if err != nil {
+			e := dnsq.AsError(dnsq.Q(domain, dnsq.TypeMX), err)
+			report(j, domain, undetermined, diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}, e)
+			continue
+		}
+		judge(j, m)
+		if i == 0 {
+			data.Hosts = hostData(m)
+		} else {
+			data.ByDomain = append(data.ByDomain, DomainData{domain, hostData(m)})
+		}
+	}
+	j.SetData(data)
+	return nil
+}
+
+// domains are the domains to judge, each once. A Return-Path that is no valid
+// name has no MX to ask for; the spf check speaks of it.
+func domains(t *diag.Target) []string {
+	out := []string{t.Domain}
+	for _, d := range []string{t.From, t.MailFromDomain()} {
+		if name, err := dnsq.ParseName(d); err == nil && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func judge(j *diag.Job, m *facts.MailHosts) {
+	domain := m.Domain
+	if m.Answer.Outcome != dnsq.Found {
+		judgeImplicit(j, m)
+		return
+	}
+	var nulls, others []*facts.MailHost
+	for i := range m.Hosts {
+		if h := &m.Hosts[i]; h.Null {
+			nulls = append(nulls, h)
+		} else {
+			others = append(others, h)
+		}
+	}
+	// RFC 7505 §3: a null MX stands alone, with preference 0.
+	if len(others) == 0 {
+		j.Report(diag.Finding{Kind: null, Subject: domain, Args: diag.Args{}, Evidence: evidence(nulls...)})
+		return
+	}
+	if len(nulls) > 0 {
+		j.Report(diag.Finding{Kind: nullAmongOthers, Subject: domain, Args: diag.Args{}, Evidence: evidence(nulls...),
+			Fixes: removal(nulls)})
+	}
+	var good, unknown []*facts.MailHost
+	faults := 0
+	v4, v6only := false, []string{}
+	for _, h := range others {
+		host := h.RR.Host
+		if h.Literal.IsValid() {
+			// RFC 1035 §3.3.9: the exchange is a host name. An address there is a
+			// name of its digits, which does not exist.
+			j.Report(diag.Finding{Kind: addressLiteral, Subject: domain, Args: diag.Args{"host": host}, Evidence: evidence(h)})
+			faults++
+			continue
+		}
+		a := h.Addresses
+		all := a.All()
+		if len(all) == 0 {
+			if !a.Known() {
+				unknown = append(unknown, h)
+				continue
+			}
+			j.Report(diag.Finding{Kind: hostUnresolvable, Subject: domain, Args: diag.Args{"host": host}, Evidence: evidence(h)})
+			faults++
+			continue
+		}
+		if bad := private(all); len(bad) > 0 {
+			j.Report(diag.Finding{Kind: notPublic, Subject: domain, Args: diag.Args{"host": host, "addresses": bad}, Evidence: evidence(h)})
+			faults++
+		} else {
+			good = append(good, h)
+		}
+		// RFC 2181 §10.3: the target of an MX is not an alias.
+		if al := a.Alias(); al != nil {
+			j.Report(diag.Finding{Kind: cname, Subject: domain, Args: diag.Args{"host": host, "target": al.Owner()},
+				Evidence: evidence(h), Fixes: []diag.Fix{{Owner: diag.DNSAdmin, Edits: []diag.Edit{{
+					Name: m.Answer.Owner(), Type: "MX", Old: text(h.RR.Pref, host), New: text(h.RR.Pref, al.Owner())}}}}})
+		}
+		switch {
+		case a.A == nil || len(a.A.RRs) > 0:
+			v4 = true // or not known to lack IPv4
+		default:
+			v6only = append(v6only, host)
+		}
+	}
+	// A host of which nothing is known: neither a fault nor a working host.
+	for _, h := range unknown {
+		if u := h.Addresses.Unknown(); len(u) > 0 {
+			report(j, domain, undetermined, diag.Args{"question": u[0].Question.String(), "reason": string(u[0].Reason)}, u...)
+		}
+	}
+	// A host whose A answer is known while AAAA is not works for IPv4 senders
+	// in any case: nothing the verdict needs is missing.
+	if !v4 && len(v6only) > 0 && len(unknown) == 0 {
+		j.Report(diag.Finding{Kind: ipv6Only, Subject: domain, Args: diag.Args{"hosts": v6only}, Evidence: evidence(good...)})
+	}
+	if faults == 0 && len(unknown) == 0 && len(good) > 0 {
+		if len(good) == 1 {
+			j.Report(diag.Finding{Kind: single, Subject: domain, Args: diag.Args{"host": good[0].RR.Host}, Evidence: evidence(good...)})
+			return
+		}
+		var names []string
+		for _, h := range good {
+			names = append(names, h.RR.Host)
+		}
+		j.Report(diag.Finding{Kind: ok, Subject: domain, Args: diag.Args{"hosts": names}, Evidence: evidence(good...)})
+	}
+}
+
+// judgeImplicit judges a domain without MX records.
+func judgeImplicit(j *diag.Job, m *facts.MailHosts) {
+	domain := m.Domain
+	// RFC 8020 §2: NXDOMAIN says that nothing at all is at this name.
+	if m.Answer.Outcome == dnsq.NXDomain {
+		j.Report(diag.Finding{Kind: noDomain, Subject: domain, Args: diag.Args{}})
+		return
+	}
+	// RFC 5321 §5.1: without any MX the domain's own address is its mail host.
+	all := m.Implicit.All()
+	if len(all) == 0 {
+		if unknown := m.Implicit.Unknown(); len(unknown) > 0 {
+			e := unknown[0]
+			report(j, domain, undetermined, diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}, unknown...)
+			return
+		}
+		j.Report(diag.Finding{Kind: noHost, Subject: domain, Args: diag.Args{}})
+		return
+	}
+	if bad := private(all); len(bad) > 0 {
+		j.Report(diag.Finding{Kind: notPublic, Subject: domain, Args: diag.Args{"host": domain, "addresses": bad}})
+	}
+	j.Report(diag.Finding{Kind: implicit, Subject: domain, Args: diag.Args{"addresses": texts(all)},
+		Fixes: []diag.Fix{{Owner: diag.DNSAdmin, Edits: []diag.Edit{{Name: domain, Type: "MX", New: text(10, domain)}}}}})
+}
+
+// private are the addresses that the Internet cannot reach (RFC 6890):
+// loopback, private, shared, link-local, unspecified, multicast. Documentation
+// addresses (RFC 5737, RFC 3849) count as public: they stand for public ones
+// in examples and in a zone that is only tried out.
+func private(addrs []netip.Addr) []string {
+	var out []string
+	for _, a := range addrs {
+		if !facts.Public(a) {
+			out = append(out, a.String())
+		}
+	}
+	return out
+}
+
+func texts(addrs []netip.Addr) []string {
+	out := make([]string, len(addrs))
+	for i, a := range addrs {
+		out[i] = a.String()
+	}
+	return out
+}
+
+func report(j *diag.Job, subject string, k *diag.Kind, args diag.Args, unknown ...*dnsq.Error) {
+	j.Report(diag.Finding{Kind: k, Subject: subject, Args: args, Unknown: unknown})
+}

@@ -1,0 +1,271 @@
+package spf
+
+import (
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/spf"
+)
+
+// The fixes that this check proposes. All of them are tried by the engine
+// before anybody sees them; none guesses who sends: an address goes into a
+// record only if the person who runs the check said that it sends.
+
+// edit is a fix that gives a record another text.
+func edit(name, old, new string) diag.Fix {
+	return diag.Fix{Owner: diag.DNSAdmin, Edits: []diag.Edit{{Name: name, Type: "TXT", Old: old, New: new}}}
+}
+
+// replace puts text in place of a part of the node's record.
+func (c *run1) replace(n *spf.Node, at spf.Span, text string) diag.Fix {
+	old := n.Record.Text
+	return edit(n.RR.Name, old, old[:at.Start]+text+old[at.End:])
+}
+
+// remove takes parts, in order, out of the node's record, with the spaces
+// before them.
+func (c *run1) remove(n *spf.Node, at ...spf.Span) diag.Fix {
+	old := n.Record.Text
+	var b strings.Builder
+	from := 0
+	for _, s := range at {
+		b.WriteString(strings.TrimRight(old[from:s.Start], " "))
+		from = s.End
+	}
+	b.WriteString(old[from:])
+	return edit(n.RR.Name, old, b.String())
+}
+
+// mechanism is the term that authorises one address.
+func mechanism(ip netip.Addr) string {
+	if ip.Is4() {
+		return "ip4:" + ip.String()
+	}
+	return "ip6:" + ip.String()
+}
+
+// refused are the addresses that were given with --ip and that nothing in the
+// record authorises. Where the record is broken that is not the result of
+// evaluating it, but what the result would be once it is mended.
+func (c *run1) refused() []netip.Addr {
+	var out []netip.Addr
+	for i, v := range c.verdicts {
+		ip := c.Target.IPs[i]
+		if v.Result != spf.Pass && !c.tree.V4.Contains(ip) && !c.tree.V6.Contains(ip) {
+			out = append(out, ip)
+		}
+	}
+	return out
+}
+
+// andAddresses are the fix and, where it would leave addresses that were given
+// without authorisation, a second one that authorises them too. The engine
+// keeps those that work.
+func (c *run1) andAddresses(fix diag.Fix) []diag.Fix {
+	fixes := []diag.Fix{fix}
+	if refused := c.refused(); len(refused) > 0 && fix.Edits[0].Name == c.tree.Root.RR.Name {
+		more := diag.Fix{Owner: fix.Owner, Edits: slices.Clone(fix.Edits)}
+		more.Edits[0].New = with(more.Edits[0].New, refused)
+		fixes = append(fixes, more)
+	}
+	return fixes
+}
+
+// with is a record that authorises addrs as well, in front, where they cost
+// nothing to find.
+func with(text string, addrs []netip.Addr) string {
+	out := text[:len("v=spf1")]
+	for _, a := range addrs {
+		out += " " + mechanism(a)
+	}
+	return out + text[len("v=spf1"):]
+}
+
+// fixAddress authorises an address, and for several refused ones all of them:
+// they are the sender's servers together.
+func (c *run1) fixAddress(netip.Addr) []diag.Fix {
+	n := c.tree.Root
+	if n.Record == nil || n.RR == nil || !c.own(n.RR.Name) {
+		return nil
+	}
+	return []diag.Fix{edit(n.RR.Name, n.Record.Text, with(n.Record.Text, c.refused()))}
+}
+
+// fixMissing is a record for the addresses that were given. Without any there
+// is nothing to propose: an invented record would stop mail.
+func (c *run1) fixMissing() []diag.Fix {
+	n := c.tree.Root
+	if len(c.Target.IPs) == 0 || n.Answer == nil || len(n.Answer.Chain) > 0 {
+		return nil
+	}
+	return []diag.Fix{edit(n.Domain, "", with("v=spf1 ~all", c.Target.IPs))}
+}
+
+// fixEnd ends a record with ~all. Addresses that were neutral before would be
+// refused then, so they are authorised along with it.
+func (c *run1) fixEnd(n *spf.Node, at spf.Span, text string) []diag.Fix {
+	if !c.own(n.Domain) {
+		return nil
+	}
+	return c.andAddresses(c.replace(n, at, text))
+}
+
+// fixDead removes terms that lead to nothing: they authorise nobody, so no
+// sender is lost. Includes without a record, names without an address.
+func (c *run1) fixDead(domain string) []diag.Fix {
+	n := c.nodes[domain]
+	if n == nil || n.RR == nil || !c.own(n.RR.Name) {
+		return nil
+	}
+	var dead []spf.Span
+	for _, s := range n.Steps {
+		switch {
+		case s.Term.Modifier: // without its redirect a record ends in neutral
+		case s.Why == spf.WhyBadTarget, s.Void4 && s.Void6,
+			s.Child != nil && s.Child.Problem != nil && s.Child.Problem.Code == spf.ProblemNoRecord:
+			dead = append(dead, s.Term.Span)
+		}
+	}
+	if dead == nil {
+		return nil
+	}
+	return c.andAddresses(c.remove(n, dead...))
+}
+
+// fixMultiple merges several records into the first.
+func (c *run1) fixMultiple(p *spf.Problem) []diag.Fix {
+	if !c.own(p.Domain) {
+		return nil
+	}
+	rrs := c.records(p.Domain)
+	if len(rrs) < 2 {
+		return nil
+	}
+	merged := merge(p.Records)
+	plain := diag.Fix{Owner: diag.DNSAdmin}
+	for i, rr := range rrs {
+		e := diag.Edit{Name: rr.Name, Type: "TXT", Old: rr.Text()}
+		if i == 0 {
+			e.New = merged
+		}
+		plain.Edits = append(plain.Edits, e)
+	}
+	fixes := []diag.Fix{plain}
+	if p.Domain == c.tree.Root.Domain && len(c.Target.IPs) > 0 {
+		more := diag.Fix{Owner: diag.DNSAdmin, Edits: slices.Clone(plain.Edits)}
+		r := spf.Parse(merged)
+		var missing []netip.Addr
+		for _, ip := range c.Target.IPs {
+			if !slices.ContainsFunc(r.Terms, func(t spf.Term) bool { return t.Prefix.IsValid() && t.Prefix.Contains(ip) }) {
+				missing = append(missing, ip)
+			}
+		}
+		if len(missing) > 0 {
+			more.Edits[0].New = with(merged, missing)
+			fixes = append(fixes, more)
+		}
+	}
+	return fixes
+}
+
+// merge makes one record of several: every mechanism once, in order, and one
+// all at the end. A redirect, which would count for one record alone, becomes
+// an include. Of the alls the more careful is taken that still refuses: ~all
+// if any record has ~all, +all or ?all or none, -all only if all agree on it.
+func merge(texts []string) string {
+	var terms []string
+	exp := ""
+	strict := true
+	for _, text := range texts {
+		r := spf.Parse(text)
+		all := false
+		for i := range r.Terms {
+			t := &r.Terms[i]
+			s := t.Text
+			switch {
+			case t.Name == "all" && !t.Modifier:
+				all = true
+				strict = strict && t.Qualifier == spf.Minus
+				continue
+			case t.Modifier && t.Name == "exp":
+				if exp == "" {
+					exp = s
+				}
+				continue
+			case t.Modifier && t.Name == "redirect":
+				s = "include:" + t.Domain
+				all = true // whatever it ends with, it is not ours to copy
+				strict = false
+			}
+			if !slices.ContainsFunc(terms, func(o string) bool { return strings.EqualFold(o, s) }) {
+				terms = append(terms, s)
+			}
+		}
+		strict = strict && all
+	}
+	out := "v=spf1"
+	for _, t := range terms {
+		out += " " + t
+	}
+	if strict {
+		out += " -all"
+	} else {
+		out += " ~all"
+	}
+	if exp != "" {
+		out += " " + exp
+	}
+	return out
+}
+
+// typos are slips that have one meaning only.
+var typos = []struct {
+	wrong *regexp.Regexp
+	right string
+}{
+	{regexp.MustCompile(`(?i)^([-+~?]?)ipv?([46])[:=](\S+?)[,;]?$`), "${1}ip$2:$3"}, // ipv4:, ip4=, a comma at the end
+	{regexp.MustCompile(`(?i)^([-+~?]?)ip4?:([0-9a-f]*:[0-9a-f:]+(?:/\d+)?)$`), "${1}ip6:$2"},
+	{regexp.MustCompile(`(?i)^([-+~?]?)ip:([0-9]+\.[0-9.]+(?:/\d+)?)$`), "${1}ip4:$2"},
+	{regexp.MustCompile(`(?i)^([-+~?]?)ip6:([0-9]+\.[0-9]+\.[0-9.]+(?:/\d+)?)$`), "${1}ip4:$2"},
+	{regexp.MustCompile(`(?i)^([-+~?]?)includes?[:=]([^\s,;]+)[,;]?$`), "${1}include:$2"},
+	{regexp.MustCompile(`(?i)^redirect:(\S+)$`), "redirect=$1"},
+	{regexp.MustCompile(`(?i)^([-~?])all[.,;]$`), "${1}all"},
+	{regexp.MustCompile(`(?i)^(all|[-+~?]?(?:a|mx)(?::[^\s,;]+)?)[,;]$`), "$1"},
+}
+
+// fixSyntax corrects slips whose meaning is plain; the rest a person must read.
+func (c *run1) fixSyntax(p *spf.Problem) []diag.Fix {
+	n := c.nodes[p.Domain]
+	if !c.own(p.Domain) || n == nil || n.RR == nil {
+		return nil
+	}
+	text := p.Record.Text
+	var b strings.Builder
+	from, fixed := 0, 0
+	for i := range p.Record.Terms {
+		t := &p.Record.Terms[i]
+		if !t.Invalid {
+			continue
+		}
+		for _, y := range typos {
+			if y.wrong.MatchString(t.Text) {
+				b.WriteString(text[from:t.Start])
+				b.WriteString(y.wrong.ReplaceAllString(t.Text, y.right))
+				from = t.End
+				fixed++
+				break
+			}
+		}
+	}
+	if fixed == 0 {
+		return nil
+	}
+	b.WriteString(text[from:])
+	if len(spf.Parse(b.String()).Errors) > 0 {
+		return nil
+	}
+	return c.andAddresses(edit(n.RR.Name, text, b.String()))
+}

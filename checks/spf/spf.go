@@ -1,0 +1,445 @@
+// Package spf checks the SPF record of the Return-Path's domain (RFC 7208):
+// whether it is sound, what it says about each sending address, and what it
+// costs receivers in the worst case.
+//
+// It asks two things of package pkg/spf and sets them side by side: the result
+// of check_host for each address, and the analysis of the whole tree as if
+// nothing matched. A fault that this address does not meet, because it matches
+// early, breaks mail for the next one; so faults come from the analysis, and
+// the results only add what depends on the sender.
+package spf
+
+import (
+	"context"
+	"embed"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dnsq"
+	"github.com/todoku-mail/todoku/pkg/facts"
+	"github.com/todoku-mail/todoku/pkg/spf"
+)
+
+//go:embed doc.*.md
+var docs embed.FS
+
+var gmail = diag.Page("Google: Email sender guidelines", "https://support.google.com/a/answer/81126")
+
+// What the check can find.
+var (
+	missing = &diag.Kind{ID: "SPF-MISSING", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Refs: []diag.Ref{diag.RFC(7208, "4.5"), diag.RFC(7208, "3"), gmail}}
+	multiple = &diag.Kind{ID: "SPF-MULTIPLE", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"count"}, Refs: []diag.Ref{diag.RFC(7208, "3.2"), diag.RFC(7208, "4.5")}}
+	syntax = &diag.Kind{ID: "SPF-SYNTAX", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"text", "problem"}, Refs: []diag.Ref{diag.RFC(7208, "4.6"), diag.RFC(7208, "12")}}
+	tooManyLookups = &diag.Kind{ID: "SPF-TOO-MANY-LOOKUPS", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"count"}, Refs: []diag.Ref{diag.RFC(7208, "4.6.4")}}
+	tooManyVoids = &diag.Kind{ID: "SPF-TOO-MANY-VOID-LOOKUPS", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"count", "terms"}, Refs: []diag.Ref{diag.RFC(7208, "4.6.4")}}
+	tooManyMX = &diag.Kind{ID: "SPF-TOO-MANY-MX", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"term", "count"}, Key: []string{"term"}, Refs: []diag.Ref{diag.RFC(7208, "4.6.4")}}
+	includeWithoutRecord = &diag.Kind{ID: "SPF-INCLUDE-WITHOUT-RECORD", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"target"}, Key: []string{"target"}, Refs: []diag.Ref{diag.RFC(7208, "5.2"), diag.RFC(7208, "6.1")}}
+	notAName = &diag.Kind{ID: "SPF-NOT-A-NAME", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"term", "target"}, Key: []string{"term"}, Refs: []diag.Ref{diag.RFC(7208, "4.8"), diag.RFC(7208, "4.3")}}
+	loop = &diag.Kind{ID: "SPF-LOOP", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"path"}, Refs: []diag.Ref{diag.RFC(7208, "4.6.4"), diag.RFC(7208, "5.2")}}
+	passAll = &diag.Kind{ID: "SPF-PASS-ALL", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"text"}, Refs: []diag.Ref{diag.RFC(7208, "5.1"), diag.RFC(7208, "11.5.1")}}
+	notAuthorized = &diag.Kind{ID: "SPF-IP-NOT-AUTHORIZED", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"ip", "result"}, Key: []string{"ip"}, Refs: []diag.Ref{diag.RFC(7208, "2.6.4"), diag.RFC(7208, "2.6.5"), gmail}}
+	domainInvalid = &diag.Kind{ID: "SPF-DOMAIN-INVALID", Status: diag.Fail, Owner: diag.Developer, Since: "0.1",
+		Refs: []diag.Ref{diag.RFC(7208, "4.3")}}
+	undetermined = &diag.Kind{ID: "SPF-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"question", "reason"}, Key: []string{"question"}, Refs: []diag.Ref{diag.RFC(7208, "2.6.6"), diag.RFC(7208, "4.4")}}
+	noAll = &diag.Kind{ID: "SPF-NO-ALL", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+		Refs: []diag.Ref{diag.RFC(7208, "4.7"), diag.RFC(7208, "5.1")}}
+	ipNeutral = &diag.Kind{ID: "SPF-IP-NEUTRAL", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"ip", "term"}, Key: []string{"ip"}, Refs: []diag.Ref{diag.RFC(7208, "2.6.2")}}
+	ptrMechanism = &diag.Kind{ID: "SPF-PTR-MECHANISM", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+		Refs: []diag.Ref{diag.RFC(7208, "5.5")}}
+	nearLimit = &diag.Kind{ID: "SPF-NEAR-LOOKUP-LIMIT", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"count"}, Refs: []diag.Ref{diag.RFC(7208, "4.6.4")}}
+	oversize = &diag.Kind{ID: "SPF-OVERSIZE-ANSWER", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"bytes"}, Refs: []diag.Ref{diag.RFC(7208, "3.4"), diag.RFC(9715, "3")}}
+	duplicate = &diag.Kind{ID: "SPF-DUPLICATE-TERM", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"term"}, Key: []string{"term"}, Refs: []diag.Ref{diag.RFC(7208, "4.6.2")}}
+	afterAll = &diag.Kind{ID: "SPF-TERM-AFTER-ALL", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"terms"}, Refs: []diag.Ref{diag.RFC(7208, "5.1"), diag.RFC(7208, "6.1")}}
+	ignored = &diag.Kind{ID: "SPF-IGNORED-TERM", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"term", "instead"}, Key: []string{"term"}, Refs: []diag.Ref{diag.RFC(7208, "6")}}
+	heloNotAuthorized = &diag.Kind{ID: "SPF-HELO-NOT-AUTHORIZED", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"ip", "result"}, Key: []string{"ip"}, Refs: []diag.Ref{diag.RFC(7208, "2.3")}}
+	heloBroken = &diag.Kind{ID: "SPF-HELO-BROKEN", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"code"}, Refs: []diag.Ref{diag.RFC(7208, "2.3"), diag.RFC(7208, "2.6.7")}}
+	heloMissing = &diag.Kind{ID: "SPF-HELO-MISSING", Status: diag.Info, Since: "0.1",
+		Refs: []diag.Ref{diag.RFC(7208, "2.3"), diag.RFC(7208, "10.1.3")}}
+	expUnusable = &diag.Kind{ID: "SPF-EXP-UNUSABLE", Status: diag.Info, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"target"}, Refs: []diag.Ref{diag.RFC(7208, "6.2")}}
+	obsoleteType = &diag.Kind{ID: "SPF-OBSOLETE-TYPE", Status: diag.Info, Owner: diag.DNSAdmin, Since: "0.1",
+		Refs: []diag.Ref{diag.RFC(7208, "3.1")}}
+	atCNAME = &diag.Kind{ID: "SPF-AT-CNAME", Status: diag.Info, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"target"}, Refs: []diag.Ref{diag.RFC(1034, "3.6.2"), diag.RFC(7208, "3.1")}}
+	ok = &diag.Kind{ID: "SPF-OK", Status: diag.Pass, Since: "0.1",
+		Args: []string{"ip", "term"}, Key: []string{"ip"}, Refs: []diag.Ref{diag.RFC(7208, "2.6.3")}}
+	recordOK = &diag.Kind{ID: "SPF-RECORD-OK", Status: diag.Pass, Since: "0.1",
+		Args: []string{"count"}, Refs: []diag.Ref{diag.RFC(7208, "4.6")}}
+	heloOK = &diag.Kind{ID: "SPF-HELO-OK", Status: diag.Pass, Since: "0.1",
+		Args: []string{"ip"}, Key: []string{"ip"}, Refs: []diag.Ref{diag.RFC(7208, "2.3")}}
+	skipped = &diag.Kind{ID: "SPF-SKIPPED", Status: diag.Skip, Since: "0.1",
+		Args: []string{"missing"}, Refs: []diag.Ref{diag.RFC(7208, "4.1")}}
+)
+
+// Check is the spf check.
+var Check = &diag.Check{
+	Name: "spf",
+	Docs: docs,
+	Kinds: []*diag.Kind{missing, multiple, syntax, tooManyLookups, tooManyVoids, tooManyMX,
+		includeWithoutRecord, notAName, loop, passAll, notAuthorized, domainInvalid, undetermined,
+		noAll, ipNeutral, ptrMechanism, nearLimit, oversize, duplicate, afterAll, ignored, heloNotAuthorized, heloBroken,
+		heloMissing, expUnusable, obsoleteType, atCNAME, ok, recordOK, heloOK, skipped},
+	Needs:        diag.Needs{IP: true},
+	Uses:         diag.Doors{DNS: true, Clock: true},
+	Requires:     []diag.AnyFact{facts.SPFTree, facts.SPFResult},
+	Run:          run,
+	Undetermined: undetermined,
+}
+
+// near is from how many lookups on the budget is called nearly used up: one
+// more include, which is at least one lookup, and a provider's next change.
+const near = 9
+
+// maxUDP is the largest DNS answer that resolvers ask for over UDP today
+// (RFC 9715 §3 recommends 1400 at most; resolvers use 1232, DNS Flag Day 2020).
+const maxUDP = 1232
+
+func run(ctx context.Context, j *diag.Job) error {
+	c := &run1{Job: j, ctx: ctx, nodes: map[string]*spf.Node{}, reported: map[string]bool{}}
+	t := j.Target
+	c.domain, c.identity = t.MailFromDomain(), "mailfrom"
+	if t.NullSender {
+		// RFC 7208 §2.4: without a Return-Path the HELO name is judged.
+		c.domain, c.identity = t.Helo, "helo"
+		if t.Helo == "" {
+			j.Report(diag.Finding{Kind: skipped, Subject: t.Domain, Args: diag.Args{"missing": "--helo"}})
+			j.SetData(Data{Identity: "helo"})
+			return nil
+		}
+	}
+	c.verdicts = make([]*spf.Verdict, len(t.IPs))
+	c.helos = make([]*spf.Verdict, len(t.IPs))
+	var wg sync.WaitGroup
+	errs := make([]error, 1+2*len(t.IPs))
+	wg.Go(func() { c.tree, errs[0] = facts.SPFTree.Of(ctx, j.World, spfName(c.domain)) })
+	wg.Go(func() { c.learnObsolete() })
+	for i, ip := range t.IPs {
+		wg.Go(func() {
+			c.verdicts[i], errs[1+2*i] = facts.SPFResult.Of(ctx, j.World, facts.SPFAsk{IP: ip, Helo: t.Helo, MailFrom: t.MailFrom})
+		})
+		if c.heloApart() {
+			wg.Go(func() {
+				c.helos[i], errs[2+2*i] = facts.SPFResult.Of(ctx, j.World, facts.SPFAsk{IP: ip, Helo: t.Helo})
+			})
+		}
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	c.judge()
+	j.SetData(c.data())
+	return nil
+}
+
+// run1 is one run of the check.
+type run1 struct {
+	*diag.Job
+	ctx              context.Context
+	domain, identity string
+	tree             *spf.Analysis
+	verdicts, helos  []*spf.Verdict // by IP; helos only if heloApart
+	obsolete         *dnsq.Answer   // SPF records of type 99; nil if not learnt
+	nodes            map[string]*spf.Node
+	reported         map[string]bool
+	faulty           bool // something at or above warn was reported
+}
+
+// spfName is a domain as a key for facts: canonical if it is a name.
+func spfName(domain string) string {
+	if name, err := dnsq.ParseName(domain); err == nil {
+		return name
+	}
+	return domain
+}
+
+// heloApart reports whether HELO is an identity of its own to judge.
+func (c *run1) heloApart() bool {
+	h := c.Target.Helo
+	if h == "" || c.Target.NullSender || spfName(h) == spfName(c.domain) {
+		return false
+	}
+	name, err := dnsq.ParseName(h)
+	return err == nil && strings.Contains(name, ".")
+}
+
+func (c *run1) learnObsolete() {
+	if name, err := dnsq.ParseName(c.domain); err == nil {
+		// An old type that some servers mishandle: whether it is there decides
+		// nothing, so that it goes unanswered is no trouble.
+		c.obsolete, _ = c.Optional().Ask(c.ctx, dnsq.Q(name, dnsq.TypeSPF))
+	}
+}
+
+// report reports a finding, each (kind, subject, key) once: the analysis and
+// several results may meet the same fault.
+func (c *run1) report(f diag.Finding) {
+	if f.Args == nil {
+		f.Args = diag.Args{}
+	}
+	fp := f.Fingerprint()
+	if c.reported[fp] {
+		return
+	}
+	c.reported[fp] = true
+	if f.Kind.Status >= diag.Warn {
+		c.faulty = true
+	}
+	c.Report(f)
+}
+
+// judge turns what was learnt into findings, worst first.
+func (c *run1) judge() {
+	root := c.tree.Root
+	if root == nil {
+		c.report(diag.Finding{Kind: domainInvalid, Subject: c.domain})
+		return
+	}
+	c.index(root)
+	for _, v := range c.verdicts {
+		c.index(v.Root)
+	}
+	// What is wrong anywhere in the tree, whoever sends.
+	for _, p := range c.tree.Problems {
+		c.problem(p)
+	}
+	// What only a particular sender meets: terms with macros, for instance.
+	for _, v := range c.verdicts {
+		if v.Problem != nil {
+			c.problem(v.Problem)
+		}
+	}
+	c.unknown()
+	if root.Record != nil {
+		c.lint()
+		for i, v := range c.verdicts {
+			c.result(c.Target.IPs[i], v)
+		}
+		if len(c.Target.IPs) == 0 {
+			c.report(diag.Finding{Kind: skipped, Subject: root.Domain, Args: diag.Args{"missing": "--ip"}})
+		}
+		if !c.faulty {
+			c.report(diag.Finding{Kind: recordOK, Subject: root.Domain, Args: diag.Args{"count": c.tree.Lookups},
+				Evidence: c.evidence(root)})
+		}
+	}
+	for i, v := range c.helos {
+		if v != nil {
+			c.helo(c.Target.IPs[i], v)
+		}
+	}
+	if root.Answer != nil && len(root.Answer.Chain) > 0 {
+		c.report(diag.Finding{Kind: atCNAME, Subject: root.Domain, Args: diag.Args{"target": root.Answer.Owner()}})
+	}
+	if c.obsolete != nil && c.obsolete.Outcome == dnsq.Found {
+		f := diag.Finding{Kind: obsoleteType, Subject: root.Domain, Fixes: []diag.Fix{{Owner: diag.DNSAdmin}}}
+		for i := range c.obsolete.RRs {
+			rr := &c.obsolete.RRs[i]
+			f.Evidence = append(f.Evidence, facts.Evidence(rr, rr.Text(), 0, 0))
+			f.Fixes[0].Edits = append(f.Fixes[0].Edits, diag.Edit{Name: rr.Name, Type: "SPF", Old: rr.Text()})
+		}
+		c.report(f)
+	}
+}
+
+// problem reports what makes the record not work. A problem that is no fault
+// of a record (no answer, no such domain) is dealt with elsewhere.
+func (c *run1) problem(p *spf.Problem) {
+	root := c.tree.Root.Domain
+	f := diag.Finding{Subject: p.Domain, Owner: c.owner(p.Domain)}
+	switch p.Code {
+	case spf.ProblemNoRecord:
+		f.Kind, f.Fixes = missing, c.fixMissing()
+	case spf.ProblemMultiple:
+		f.Kind, f.Args = multiple, diag.Args{"count": len(p.Records)}
+		f.Evidence, f.Fixes = c.allRecords(p.Domain), c.fixMultiple(p)
+	case spf.ProblemSyntax:
+		e := p.Record.Errors[0]
+		f.Kind, f.Args = syntax, diag.Args{"text": e.Text, "problem": e.Code}
+		if e.Text == "" { // something is missing: show the term that lacks it
+			f.Args["text"] = p.Record.Terms[e.Term].Text
+		}
+		for _, e := range p.Record.Errors {
+			f.Evidence = append(f.Evidence, c.spot(p.Domain, p.Record, e.Span)...)
+		}
+		f.Fixes = c.fixSyntax(p)
+	case spf.ProblemLookups:
+		f.Kind, f.Subject, f.Owner = tooManyLookups, root, diag.Nobody
+		f.Args = diag.Args{"count": max(c.tree.Lookups, p.Count, spf.MaxLookups+1)}
+		f.Evidence, f.Fixes = c.evidence(c.tree.Root), c.fixDead(root)
+	case spf.ProblemVoids:
+		terms := c.voidTerms(p)
+		if terms == nil {
+			return
+		}
+		f.Kind, f.Subject, f.Owner = tooManyVoids, root, diag.Nobody
+		f.Args = diag.Args{"count": len(terms), "terms": terms}
+		f.Evidence, f.Fixes = c.spotTerm(p), c.fixDead(p.Domain)
+	case spf.ProblemMX:
+		f.Kind, f.Args = tooManyMX, diag.Args{"term": p.Term.Text, "count": p.Count}
+		f.Evidence = c.spotTerm(p)
+	case spf.ProblemIncludeNone, spf.ProblemRedirectNone:
+		f.Kind, f.Args = includeWithoutRecord, diag.Args{"target": p.Target}
+		f.Evidence, f.Fixes = c.spotTerm(p), c.fixDead(p.Domain)
+	case spf.ProblemBadTarget:
+		f.Kind, f.Args = notAName, diag.Args{"term": p.Term.Text, "target": p.Target}
+		f.Evidence, f.Fixes = c.spotTerm(p), c.fixDead(p.Domain)
+	case spf.ProblemLoop:
+		f.Kind, f.Args = loop, diag.Args{"path": p.Loop}
+		f.Evidence = c.spotTerm(p)
+	case spf.ProblemExpUnusable:
+		f.Kind, f.Args = expUnusable, diag.Args{"target": p.Target}
+		f.Evidence = c.spotTerm(p)
+	case spf.ProblemDNS:
+		c.undetermined(p.Err)
+		return
+	case spf.ProblemTooBig:
+		// Over ten lookups as a rule, which says it better. If not, the tree is
+		// too wide for us to see the end of: no verdict.
+		if c.tree.Lookups <= spf.MaxLookups {
+			c.report(diag.Finding{Kind: undetermined, Subject: root,
+				Args: diag.Args{"question": dnsq.Q(p.Target, dnsq.TypeTXT).String(), "reason": string(dnsq.OverDue)}})
+		}
+		return
+	default: // invalid-domain, invalid-ip: there is no record to speak of
+		return
+	}
+	c.report(f)
+}
+
+func (c *run1) undetermined(e *dnsq.Error) {
+	c.report(diag.Finding{Kind: undetermined, Subject: c.tree.Root.Domain,
+		Args: diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}, Unknown: []*dnsq.Error{e}})
+}
+
+// unknown reports the unanswered questions that the verdict on the record
+// needs: records (TXT), and mail hosts (MX), of which there may be too many.
+// Addresses matter for the void limit alone, and only where they could break
+// it; whether one of them is that of the sender is in the sender's own result.
+func (c *run1) unknown() {
+	var a4, a6 []*dnsq.Error
+	for _, e := range c.tree.Unknown {
+		switch e.Type {
+		case dnsq.TypeA:
+			a4 = append(a4, e)
+		case dnsq.TypeAAAA:
+			a6 = append(a6, e)
+		default:
+			c.undetermined(e)
+		}
+	}
+	if v := c.tree.Voids4; v <= spf.MaxVoids && v+len(a4) > spf.MaxVoids {
+		for _, e := range a4 {
+			c.undetermined(e)
+		}
+	}
+	if v := c.tree.Voids6; c.sendsIPv6() && v <= spf.MaxVoids && v+len(a6) > spf.MaxVoids {
+		for _, e := range a6 {
+			c.undetermined(e)
+		}
+	}
+}
+
+// sendsIPv6 reports whether an IPv6 sender is to be reckoned with: one was
+// given, or the record authorises some. Without, a record whose hosts have no
+// IPv6 address is not blamed for the void look-ups of senders there are none of.
+func (c *run1) sendsIPv6() bool {
+	return len(c.tree.V6.Prefixes) > 0 || slices.ContainsFunc(c.Target.IPs, func(ip netip.Addr) bool { return ip.Is6() })
+}
+
+// voidTerms are the terms that lead to nothing, in the family of senders for
+// which they are too many; nil if for none that sends.
+func (c *run1) voidTerms(p *spf.Problem) []string {
+	var v4, v6 []string
+	walk(c.tree.Root, func(_ *spf.Node, s *spf.Step) {
+		if s.Void4 {
+			v4 = append(v4, s.Term.Text)
+		}
+		if s.Void6 {
+			v6 = append(v6, s.Term.Text)
+		}
+	})
+	switch {
+	case len(v4) > spf.MaxVoids:
+		return v4
+	case len(v6) > spf.MaxVoids && c.sendsIPv6():
+		return v6
+	case p.Record != nil && c.tree.Voids4 <= spf.MaxVoids && c.tree.Voids6 <= spf.MaxVoids:
+		// Met by one sender only, through terms that depend on the sender.
+		return []string{p.Term.Text}
+	}
+	return nil
+}
+
+// result reports what the record says about one address.
+func (c *run1) result(ip netip.Addr, v *spf.Verdict) {
+	domain := c.tree.Root.Domain
+	last := ""
+	var decisive *spf.Term
+	if n := len(v.Path); n > 0 {
+		decisive = v.Path[n-1].Term
+		last = decisive.Text
+	}
+	switch v.Result {
+	case spf.Pass:
+		c.report(diag.Finding{Kind: ok, Subject: domain, Args: diag.Args{"ip": ip.String(), "term": last}, Evidence: c.path(v)})
+	case spf.Fail, spf.SoftFail:
+		c.report(diag.Finding{Kind: notAuthorized, Subject: domain,
+			Args: diag.Args{"ip": ip.String(), "result": string(v.Result)}, Evidence: c.path(v), Fixes: c.fixAddress(ip)})
+	case spf.Neutral:
+		// No all, or ?all, is SPF-NO-ALL of the record. Another term that says
+		// neutral says so of this address.
+		if decisive != nil && decisive.Name != "all" {
+			c.report(diag.Finding{Kind: ipNeutral, Subject: domain, Args: diag.Args{"ip": ip.String(), "term": last},
+				Evidence: c.path(v), Fixes: c.fixAddress(ip)})
+		}
+	}
+}
+
+// helo reports what the HELO name's own record says (RFC 7208 §2.3).
+func (c *run1) helo(ip netip.Addr, v *spf.Verdict) {
+	f := diag.Finding{Subject: v.Domain, Args: diag.Args{"ip": ip.String()}}
+	switch v.Result {
+	case spf.Pass:
+		f.Kind = heloOK
+	case spf.Fail, spf.SoftFail:
+		f.Kind, f.Args["result"] = heloNotAuthorized, string(v.Result)
+		f.Evidence = c.path(v)
+	case spf.PermError:
+		f.Kind, f.Args = heloBroken, diag.Args{"code": v.Problem.Code}
+	case spf.TempError:
+		e := v.Problem.Err
+		f.Kind, f.Unknown = undetermined, []*dnsq.Error{e}
+		f.Args = diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}
+	case spf.None:
+		f.Kind, f.Args = heloMissing, nil
+	default: // neutral says nothing
+		return
+	}
+	c.report(f)
+}

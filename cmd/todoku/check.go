@@ -1,0 +1,341 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/todoku-mail/todoku/checks"
+	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dnsq"
+	"github.com/todoku-mail/todoku/pkg/engine"
+	"github.com/todoku-mail/todoku/pkg/render"
+	"github.com/todoku-mail/todoku/pkg/zone"
+)
+
+// runFlags are the flags of every command that runs checks.
+type runFlags struct {
+	zones         []string
+	offline       bool
+	servers       []string
+	record        string
+	replay        string
+	only, skip    []string
+	outputs       []string
+	failOn        string
+	inconclusive  string
+	timeout       time.Duration
+	quiet, detail bool
+	bundled       *zone.Set // the demo's zones, in place of --zone
+}
+
+const defaultTimeout = 15 * time.Second
+
+func (f *runFlags) addReport(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringSliceVar(&f.only, "only", nil, "run only these checks")
+	fl.StringSliceVar(&f.skip, "skip", nil, "leave these checks out")
+	fl.StringArrayVarP(&f.outputs, "output", "o", nil, "FORMAT[=FILE]: "+strings.Join(formats, ", ")+" (repeatable; default text)")
+	fl.StringVar(&f.failOn, "fail-on", "fail", "exit 1 from this status on: fail or warn")
+	fl.StringVar(&f.inconclusive, "inconclusive", "fail", "what could not be found out: fail (exit 3) or ok (exit 0)")
+	fl.BoolVarP(&f.quiet, "quiet", "q", false, "only the verdict and what stops mail")
+	fl.BoolVarP(&f.detail, "verbose", "v", false, "everything: the records behind what passes, the SPF tree")
+	var names []string
+	for _, c := range checks.All {
+		names = append(names, c.Name)
+	}
+	for flag, values := range map[string][]string{"only": names, "skip": names, "output": formats,
+		"fail-on": {"fail", "warn"}, "inconclusive": {"fail", "ok"}} {
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
+}
+
+func (f *runFlags) addDNS(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.zones, "zone", nil, "zone `FILE[@ORIGIN]` that answers for its origin in place of the DNS (repeatable)")
+	fl.BoolVar(&f.offline, "offline", false, "no network at all: what is not in --zone or --replay is inconclusive")
+	fl.StringArrayVar(&f.servers, "server", nil, "DNS server to ask: ip[:port], tcp://…, tls://name@ip, https://…/dns-query (repeatable; default the system's)")
+	fl.StringVar(&f.record, "record", "", "write every answer of this run to `FILE`")
+	fl.StringVar(&f.replay, "replay", "", "take every answer from `FILE`, written by --record")
+	fl.DurationVar(&f.timeout, "timeout", defaultTimeout, "time for the whole run; what is not learnt by then is inconclusive")
+}
+
+func newCheck(s stdio) *cobra.Command {
+	var tf targetFlags
+	var rf runFlags
+	cmd := &cobra.Command{
+		Use:   "check DOMAIN",
+		Short: "Check a sending domain and the addresses that send its mail",
+		Example: `  todoku check shop.example --ip 192.0.2.25
+  todoku check shop.example --ip 192.0.2.25 --helo mail.shop.example --mail-from bounce@mail.shop.example
+  todoku check shop.example --ip 192.0.2.25 --zone shop.example.zone      before you publish the zone
+  todoku check shop.example --ip 192.0.2.25 -o json=report.json -o text`,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch len(args) {
+			case 0:
+				return usagef("check needs a DOMAIN, such as: todoku check shop.example --ip 192.0.2.25")
+			case 1:
+				return nil
+			}
+			return usagef("check takes one DOMAIN, but got %d arguments: %s", len(args), strings.Join(args, " "))
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := tf.target(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			return rf.check(cmd.Context(), cmd, s, t)
+		},
+	}
+	tf.add(cmd)
+	rf.addReport(cmd)
+	rf.addDNS(cmd)
+	return cmd
+}
+
+// check runs the checks on t and writes the reports. Its error is an exit code.
+func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, t diag.Target) error {
+	p, err := f.prepare(cmd, s)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	opt := dnsq.Options{Servers: p.servers, Offline: f.offline, Replay: p.replay, Started: p.started, Label: p.server}
+	var recording bytes.Buffer
+	if f.record != "" {
+		opt.Record = &recording
+	}
+	stack, err := dnsq.New(ctx, opt)
+	if err != nil {
+		return usagef("--server: %v", err)
+	}
+	var resolver dnsq.Resolver = stack
+	if p.zones != nil {
+		resolver = p.zones.Overlay(stack)
+	}
+	cfg := engine.Config{Checks: p.checks, Resolver: resolver, Version: version, Server: p.server,
+		Now: func() time.Time { return p.started }}
+	report := engine.Run(ctx, cfg, t)
+	engine.Verify(ctx, cfg, report)
+	if err := stack.Close(); err != nil {
+		return &exitError{exitBroken, fmt.Errorf("the recording: %w", err)}
+	}
+	if err := p.write(report, s); err != nil {
+		return err
+	}
+	// After the reports: nothing already found is lost if this fails.
+	if f.record != "" {
+		if err := os.WriteFile(f.record, recording.Bytes(), 0o644); err != nil {
+			return usagef("--record: %v", err)
+		}
+	}
+	for i := range report.Checks {
+		if p := report.Checks[i].Panic; p != "" {
+			fmt.Fprintf(s.err, "todoku: the check %s failed, which is a defect of todoku: %s\n", report.Checks[i].Check.Name, sanitizeLines(p))
+		}
+	}
+	return f.verdict(report)
+}
+
+// verdict turns a report into an exit code.
+func (f *runFlags) verdict(r *diag.Report) error {
+	counts := r.Counts()
+	switch {
+	case counts[diag.Fail] > 0, f.failOn == "warn" && counts[diag.Warn] > 0:
+		return &exitError{code: exitFound}
+	case r.Broken():
+		return &exitError{code: exitBroken}
+	case counts[diag.Inconclusive] > 0 && f.inconclusive != "ok":
+		return &exitError{code: exitInconclusive}
+	}
+	return nil
+}
+
+// A plan is what the flags of a run came to, all of it looked at before
+// anything is asked.
+type plan struct {
+	*voice
+	checks  []*diag.Check
+	servers []dnsq.Server
+	server  string // for the head of the report
+	zones   *zone.Set
+	replay  *dnsq.Recording
+	started time.Time
+	outputs []output
+	options render.Options
+}
+
+func (f *runFlags) prepare(cmd *cobra.Command, s stdio) (*plan, error) {
+	p := &plan{started: s.now().UTC().Truncate(time.Second)}
+	var err error
+	if f.failOn != "fail" && f.failOn != "warn" {
+		return nil, usagef("--fail-on %q: expected fail or warn", f.failOn)
+	}
+	if f.inconclusive != "fail" && f.inconclusive != "ok" {
+		return nil, usagef("--inconclusive %q: expected fail or ok", f.inconclusive)
+	}
+	if f.timeout <= 0 {
+		return nil, usagef("--timeout %s: expected a time above zero, such as 15s", f.timeout)
+	}
+	if f.quiet && f.detail {
+		return nil, usagef("-q and -v contradict each other: give one of them")
+	}
+	if p.checks, err = pick(checks.All, f.only, f.skip); err != nil {
+		return nil, err
+	}
+	if p.voice, err = s.voice(cmd, p.checks); err != nil {
+		return nil, err
+	}
+	if p.outputs, err = parseOutputs(f.outputs); err != nil {
+		return nil, err
+	}
+	p.options = render.Options{Width: p.width, Color: p.color, Quiet: f.quiet, Verbose: f.detail}
+	if err := f.sources(p); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// sources reads the zone files and the recording, and finds the servers.
+func (f *runFlags) sources(p *plan) error {
+	p.zones = f.bundled
+	var zones []*zone.Zone
+	for _, spec := range f.zones {
+		z, err := zone.Open(spec)
+		if err != nil {
+			return usage(prefixed("--zone", err))
+		}
+		zones = append(zones, z)
+	}
+	if zones != nil {
+		set, err := zone.NewSet(zones...)
+		if err != nil {
+			return usagef("--zone: %v", err)
+		}
+		p.zones = set
+	}
+	switch {
+	case f.replay != "" && (f.record != "" || f.servers != nil):
+		return usagef("--replay takes every answer from its file: leave out --record and --server")
+	case f.offline && f.servers != nil:
+		return usagef("--offline asks no server: leave out --server")
+	case f.replay != "":
+		file, err := os.Open(f.replay)
+		if err != nil {
+			return usagef("--replay: %v", err)
+		}
+		defer file.Close()
+		if p.replay, err = dnsq.ReadRecording(file); err != nil {
+			return usagef("--replay %s: %v", f.replay, err)
+		}
+		p.started, p.server = p.replay.Started, p.replay.Label
+		return nil
+	case f.offline:
+		return nil
+	}
+	for _, spec := range f.servers {
+		srv, err := dnsq.ParseServer(spec)
+		if err != nil {
+			return usagef("--server: %v", err)
+		}
+		p.servers = append(p.servers, srv)
+	}
+	if p.servers == nil {
+		var err error
+		if p.servers, err = dnsq.SystemServers(); err != nil {
+			return usagef("the system names no DNS server (%v): give one with --server, such as --server 192.0.2.53", err)
+		}
+	}
+	var names []string
+	for _, srv := range p.servers {
+		names = append(names, srv.String())
+	}
+	p.server = strings.Join(names, ", ")
+	return nil
+}
+
+// prefixed puts a flag's name before each line of an error about its value.
+func prefixed(flag string, err error) error {
+	var list zone.Errors
+	if !errors.As(err, &list) {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	lines := make([]string, len(list))
+	for i, e := range list {
+		lines[i] = e.Error()
+	}
+	return fmt.Errorf("%s: %s", flag, strings.Join(lines, "\n        "))
+}
+
+// formats are the values of -o.
+var formats = func() []string {
+	var out []string
+	for _, f := range render.Formats {
+		out = append(out, f.Name)
+	}
+	return out
+}()
+
+// An output is one -o.
+type output struct{ format, file string }
+
+func parseOutputs(specs []string) ([]output, error) {
+	if len(specs) == 0 {
+		return []output{{format: "text"}}, nil
+	}
+	var out []output
+	for _, spec := range specs {
+		format, file, named := strings.Cut(spec, "=")
+		if !slices.Contains(formats, format) {
+			return nil, usagef("-o %q is not a format: expected one of %s, with =FILE to write to a file", format, strings.Join(formats, ", "))
+		}
+		if named && file == "" {
+			return nil, usagef("-o %q names no file: expected %s=FILE, or %s alone for the standard output", spec, format, format)
+		}
+		if file == "-" {
+			file = ""
+		}
+		for _, o := range out {
+			if o.file == file {
+				return nil, usagef("-o: %s and %s go to the same place: give one of them a file, as in -o %s=report.%s", o.format, format, format, format)
+			}
+		}
+		out = append(out, output{format, file})
+	}
+	return out, nil
+}
+
+// write renders the report to every output.
+func (p *plan) write(r *diag.Report, s stdio) error {
+	for _, o := range p.outputs {
+		var b bytes.Buffer
+		opt := p.options
+		if o.file != "" {
+			opt.Color, opt.Width = false, 80 // a file is no terminal
+		}
+		format, _ := render.Lookup(o.format)
+		err := format.Write(&b, r, p.catalog, opt)
+		if err != nil {
+			return &exitError{exitBroken, err}
+		}
+		if o.file == "" {
+			_, err = io.Copy(s.out, &b)
+		} else {
+			err = os.WriteFile(o.file, b.Bytes(), 0o644)
+		}
+		if err != nil {
+			return usagef("-o %s: %v", o.format, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,422 @@
+// Package checktest runs a check over its fixtures.
+//
+// A fixture is a txtar file in the check's testdata folder, one per situation.
+// It opens with a sentence on what a naive implementation gets wrong there,
+// and goes on with:
+//
+//	-- target --           one "key: value" a line: domain, ip (repeatable),
+//	                       helo, mail-from (<> is the null sender), from,
+//	                       selector (repeatable), dkim-domain
+//	-- zone NAME --        a zone file for NAME; "; want ID arg=value" behind a
+//	                       record: a finding ID rests on that very record
+//	-- faults --           one "name TYPE reason" a line, reason as in
+//	                       dnsq.Reason: that question gets no answer
+//	-- want --             every finding of the check, one a line, in order:
+//	                       "status ID subject arg=value …"
+//	-- fixed ID --         the edits of the first fix of that finding, "- " and
+//	                       "+ " with a record, the way they are shown; the
+//	                       harness makes the edits and demands that the finding
+//	                       goes away
+//
+// Names outside the fixture's zones fail the test: they never reach a network.
+// `go test ./checks/... -update` writes want and fixed anew, for reading.
+package checktest
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dnsq"
+	"github.com/todoku-mail/todoku/pkg/engine"
+	"github.com/todoku-mail/todoku/pkg/zone"
+)
+
+var update = flag.Bool("update", false, "write the want and fixed parts of fixtures anew")
+
+// Clock is the time of every fixture run.
+var Clock = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+
+// A Fixture is one parsed txtar file.
+type Fixture struct {
+	Path    string
+	Story   string // the sentence it opens with
+	Target  diag.Target
+	Zones   []*zone.Zone
+	Faults  map[dnsq.Question]dnsq.Reason
+	Want    []string
+	Fixed   map[string][]string
+	marks   []mark
+	archive *txtar.Archive
+}
+
+type mark struct {
+	file string
+	line int
+	id   string
+	args []string
+}
+
+// Files lists the fixtures of a folder and of those below it.
+func Files(t testing.TB, dir string) []string {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".txtar") {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sort.Strings(files)
+	return files
+}
+
+var wantMark = regexp.MustCompile(`;\s*want\s+([A-Z0-9-]+)([^;]*)$`)
+
+// Load reads a fixture.
+func Load(path string) (*Fixture, error) {
+	ar, err := txtar.ParseFile(path)
+	if err != nil {
+		return nil, err
+	}
+	f := &Fixture{Path: path, Story: strings.TrimSpace(string(ar.Comment)), archive: ar,
+		Faults: map[dnsq.Question]dnsq.Reason{}, Fixed: map[string][]string{}}
+	if f.Story == "" {
+		return nil, fmt.Errorf("%s: it must open with a sentence on what a naive implementation gets wrong", path)
+	}
+	hasTarget := false
+	for _, file := range ar.Files {
+		word, arg, _ := strings.Cut(file.Name, " ")
+		lines := lines(file.Data)
+		switch word {
+		case "target":
+			hasTarget = true
+			if f.Target, err = parseTarget(lines); err != nil {
+				return nil, fmt.Errorf("%s: %v", path, err)
+			}
+		case "zone":
+			z, err := zone.Parse(bytes.NewReader(file.Data), arg, arg)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %v", path, err)
+			}
+			f.Zones = append(f.Zones, z)
+			for i, l := range strings.Split(string(file.Data), "\n") {
+				if m := wantMark.FindStringSubmatch(l); m != nil {
+					f.marks = append(f.marks, mark{arg, i + 1, m[1], fields(m[2])})
+				}
+			}
+		case "faults":
+			for _, l := range lines {
+				p := strings.Fields(l)
+				if len(p) != 3 {
+					return nil, fmt.Errorf("%s: fault %q: expected \"name TYPE reason\"", path, l)
+				}
+				ty, err := dnsq.ParseType(p[1])
+				if err != nil {
+					return nil, fmt.Errorf("%s: %v", path, err)
+				}
+				f.Faults[dnsq.Q(p[0], ty)] = dnsq.Reason(p[2])
+			}
+		case "want":
+			f.Want = lines
+		case "fixed":
+			f.Fixed[arg] = lines
+		default:
+			return nil, fmt.Errorf("%s: unknown part %q", path, file.Name)
+		}
+	}
+	if !hasTarget {
+		return nil, fmt.Errorf("%s: no target", path)
+	}
+	return f, nil
+}
+
+func lines(b []byte) []string {
+	var out []string
+	for l := range strings.Lines(string(b)) {
+		if l = strings.TrimRight(l, "\n"); strings.TrimSpace(l) != "" && !strings.HasPrefix(l, "#") {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// fields splits at spaces, but not inside double quotes.
+func fields(s string) []string {
+	var out []string
+	var cur strings.Builder
+	quoted := false
+	for _, r := range s {
+		switch {
+		case r == '"':
+			quoted = !quoted
+			cur.WriteRune(r)
+		case r == ' ' && !quoted:
+			if cur.Len() > 0 {
+				out = append(out, cur.String())
+				cur.Reset()
+			}
+		default:
+			cur.WriteRune(r)
+		}
+	}
+	if cur.Len() > 0 {
+		out = append(out, cur.String())
+	}
+	return out
+}
+
+func parseTarget(lines []string) (diag.Target, error) {
+	var t diag.Target
+	for _, l := range lines {
+		key, val, ok := strings.Cut(l, ":")
+		val = strings.TrimSpace(val)
+		if !ok {
+			return t, fmt.Errorf("target line %q: expected \"key: value\"", l)
+		}
+		switch key {
+		case "domain":
+			name, err := dnsq.ParseName(val)
+			if err != nil {
+				return t, err
+			}
+			t.Domain, t.From, t.MailFrom, t.DKIMDomain = name, name, name, name
+		case "ip":
+			ip, err := netip.ParseAddr(val)
+			if err != nil {
+				return t, err
+			}
+			t.IPs = append(t.IPs, ip)
+		case "helo":
+			t.Helo = val
+		case "mail-from":
+			t.MailFrom, t.NullSender = val, val == "<>"
+			if t.NullSender {
+				t.MailFrom = ""
+			}
+		case "from":
+			t.From = val
+		case "selector":
+			t.Selectors = append(t.Selectors, val)
+		case "dkim-domain":
+			t.DKIMDomain = val
+		default:
+			return t, fmt.Errorf("target key %q: expected domain, ip, helo, mail-from, from, selector or dkim-domain", key)
+		}
+	}
+	if t.Domain == "" {
+		return t, fmt.Errorf("target has no domain")
+	}
+	return t, nil
+}
+
+// Resolver answers from the fixture's zones and faults. A question outside
+// them is reported to outside, and answered as offline.
+func (f *Fixture) Resolver(outside func(dnsq.Question)) (dnsq.Resolver, error) {
+	set, err := zone.NewSet(f.Zones...)
+	if err != nil {
+		return nil, err
+	}
+	over := set.Overlay(dnsq.ResolverFunc(func(_ context.Context, q dnsq.Question) (*dnsq.Answer, error) {
+		outside(q)
+		return nil, &dnsq.Error{Question: q, Reason: dnsq.Offline, Detail: "not in the fixture"}
+	}))
+	return dnsq.ResolverFunc(func(ctx context.Context, q dnsq.Question) (*dnsq.Answer, error) {
+		if r, ok := f.Faults[q]; ok {
+			return nil, &dnsq.Error{Question: q, Reason: r, Server: "192.0.2.53:53"}
+		}
+		return over.Ask(ctx, q)
+	}), nil
+}
+
+// Run runs check over every fixture below dir.
+func Run(t *testing.T, check *diag.Check, dir string) {
+	t.Helper()
+	files := Files(t, dir)
+	if len(files) == 0 {
+		t.Fatalf("no fixtures in %s", dir)
+	}
+	for _, path := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) { runOne(t, check, path) })
+	}
+}
+
+func runOne(t *testing.T, check *diag.Check, path string) {
+	f, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, cfg := f.Report(t, check)
+	cr := &rep.Checks[0]
+	if cr.Panic != "" {
+		t.Fatalf("the check crashed: %s", cr.Panic)
+	}
+	var got []string
+	for i := range cr.Findings {
+		got = append(got, Line(&cr.Findings[i]))
+	}
+	fixed := map[string][]string{}
+	for i := range cr.Findings {
+		fd := &cr.Findings[i]
+		if len(fd.Fixes) == 0 {
+			continue
+		}
+		if _, ok := fixed[fd.Kind.ID]; ok {
+			continue
+		}
+		fixed[fd.Kind.ID] = EditLines(fd.Fixes[0].Edits)
+		if !fd.Fixes[0].Verified {
+			fixed[fd.Kind.ID] = append([]string{"not verified: " + strings.Join(fd.Fixes[0].Unverified, " ")}, fixed[fd.Kind.ID]...)
+			continue
+		}
+		// The engine said verified; make sure with a second run of our own.
+		patched, err := zone.Patch(cfg.Resolver, fd.Fixes[0].Edits)
+		if err != nil {
+			t.Fatalf("%s: the edits do not apply: %v", fd.Kind.ID, err)
+		}
+		c := cfg
+		c.Resolver = patched
+		again := engine.Run(t.Context(), c, f.Target)
+		for j := range again.Checks[0].Findings {
+			if again.Checks[0].Findings[j].Fingerprint() == fd.Fingerprint() {
+				t.Errorf("%s is still there after its fix", fd.Kind.ID)
+			}
+		}
+	}
+	if *update {
+		rewrite(t, f, got, fixed)
+		return
+	}
+	if d := cmp.Diff(f.Want, got); d != "" {
+		t.Errorf("findings (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(f.Fixed, fixed); d != "" {
+		t.Errorf("fixes (-want +got):\n%s", d)
+	}
+	for _, m := range f.marks {
+		if check.Kind(m.id) == nil {
+			continue // a mark for another check that reads the same fixture
+		}
+		if err := m.met(cr.Findings); err != nil {
+			t.Errorf("%s:%d: %v", m.file, m.line, err)
+		}
+	}
+}
+
+// Report runs the check, with the engine and its verification, over the fixture.
+func (f *Fixture) Report(t testing.TB, checks ...*diag.Check) (*diag.Report, engine.Config) {
+	t.Helper()
+	var mu sync.Mutex
+	r, err := f.Resolver(func(q dnsq.Question) {
+		mu.Lock()
+		defer mu.Unlock()
+		t.Errorf("asked for %s, which is in no zone of the fixture", q)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	cfg := engine.Config{Checks: checks, Resolver: dnsq.NewCache(ctx, r), Now: func() time.Time { return Clock }, Version: "test"}
+	rep := engine.Run(ctx, cfg, f.Target)
+	engine.Verify(ctx, cfg, rep)
+	return rep, cfg
+}
+
+func (m mark) met(fs []diag.Finding) error {
+	var seen []string
+	for i := range fs {
+		if fs[i].Kind.ID != m.id {
+			continue
+		}
+		for _, e := range fs[i].Evidence {
+			seen = append(seen, fmt.Sprintf("%s:%d", e.File, e.Line))
+			if e.File == m.file && e.Line == m.line {
+				have := " " + strings.Join(argList(&fs[i]), " ") + " "
+				ok := true
+				for _, a := range m.args {
+					ok = ok && strings.Contains(have, " "+a+" ")
+				}
+				if ok {
+					return nil
+				}
+			}
+		}
+	}
+	return fmt.Errorf("no finding %s %s rests on this record (its evidence: %s)", m.id, strings.Join(m.args, " "), strings.Join(seen, ", "))
+}
+
+// Line is a finding as fixtures write it.
+func Line(f *diag.Finding) string {
+	return strings.Join(append([]string{f.Kind.Status.String(), f.Kind.ID, f.Subject}, argList(f)...), " ")
+}
+
+func argList(f *diag.Finding) []string {
+	var out []string
+	for _, name := range f.Kind.Args { // in the order of the Kind
+		v := ""
+		switch x := f.Args[name].(type) {
+		case []string:
+			v = strings.Join(x, ",")
+		default:
+			v = fmt.Sprint(x)
+		}
+		if v == "" || strings.ContainsAny(v, " \"\n") {
+			v = fmt.Sprintf("%q", v)
+		}
+		out = append(out, name+"="+v)
+	}
+	return out
+}
+
+// EditLines shows edits as fixtures write them.
+func EditLines(edits []diag.Edit) []string {
+	var out []string
+	for _, e := range edits {
+		if e.Old != "" {
+			out = append(out, fmt.Sprintf("- %s %s %s", e.Name, e.Type, e.Old))
+		}
+		if e.New != "" {
+			out = append(out, fmt.Sprintf("+ %s %s %s", e.Name, e.Type, e.New))
+		}
+	}
+	return out
+}
+
+func rewrite(t *testing.T, f *Fixture, got []string, fixed map[string][]string) {
+	var keep []txtar.File
+	for _, file := range f.archive.Files {
+		if w, _, _ := strings.Cut(file.Name, " "); w != "want" && w != "fixed" {
+			keep = append(keep, file)
+		}
+	}
+	keep = append(keep, txtar.File{Name: "want", Data: []byte(strings.Join(got, "\n") + "\n")})
+	ids := make([]string, 0, len(fixed))
+	for id := range fixed {
+		ids = append(ids, id)
+	}
+	sort.Strings(ids)
+	for _, id := range ids {
+		keep = append(keep, txtar.File{Name: "fixed " + id, Data: []byte(strings.Join(fixed[id], "\n") + "\n")})
+	}
+	f.archive.Files = keep
+	if err := os.WriteFile(f.Path, txtar.Format(f.archive), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,215 @@
+// Package engine runs checks over a target and verifies the fixes they
+// propose. It knows no single check: order, names and kinds come from the list
+// it is handed.
+//
+// All checks start at once. What they share they pull as facts (package facts)
+// from one [diag.World], so there is no plan and no scheduler: whoever needs a
+// fact first learns it, the others wait for it. A check that returns an error
+// or panics costs one inconclusive finding, never another check's findings.
+// Output order is the list's order, so the same answers give the same report.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dnsq"
+	"github.com/todoku-mail/todoku/pkg/zone"
+)
+
+// Config is what a run needs beside its target.
+type Config struct {
+	Checks   []*diag.Check
+	Resolver dnsq.Resolver    // with its cache: Run and Verify share it
+	Now      func() time.Time // the clock of the run; nil is time.Now
+	Version  string
+	Server   string // which resolver was asked, for the head of the report
+}
+
+func (c *Config) now() time.Time {
+	if c.Now != nil {
+		return c.Now()
+	}
+	return time.Now()
+}
+
+// Run runs every check and returns a complete report, also when ctx ends: what
+// was not learnt by then is inconclusive. Started and Duration are wall time.
+func Run(ctx context.Context, c Config, t diag.Target) *diag.Report {
+	started := c.now()
+	begin := time.Now()
+	w := diag.NewWorld(ctx, c.Resolver, c.now)
+	r := &diag.Report{Version: c.Version, Started: started, Server: c.Server, Target: t,
+		Checks: make([]diag.CheckReport, len(c.Checks))}
+	views := make([]*diag.Job, len(c.Checks))
+	var wg sync.WaitGroup
+	for i, ch := range c.Checks {
+		job := diag.NewJob(ch, &r.Target, w)
+		views[i] = job
+		wg.Go(func() { r.Checks[i] = runOne(ctx, ch, job) })
+	}
+	wg.Wait()
+	r.Duration = time.Since(begin)
+
+	all := map[dnsq.Question]bool{}
+	trouble := map[dnsq.Question]*diag.Trouble{}
+	var order []*diag.Trouble
+	for i, job := range views {
+		for _, q := range job.Questions() {
+			all[q] = true
+		}
+		for _, e := range job.Unanswered() {
+			tr := trouble[e.Question]
+			if tr == nil {
+				tr = &diag.Trouble{Err: e}
+				trouble[e.Question] = tr
+				order = append(order, tr)
+			}
+			tr.Checks = append(tr.Checks, c.Checks[i].Name)
+		}
+	}
+	r.Queries = len(all)
+	sort.SliceStable(order, func(i, j int) bool {
+		a, b := order[i].Err, order[j].Err
+		if a.Name != b.Name {
+			return a.Name < b.Name
+		}
+		return a.Type < b.Type
+	})
+	for _, tr := range order {
+		r.Trouble = append(r.Trouble, *tr)
+	}
+	return r
+}
+
+// runOne runs one check to its end, whatever happens inside it.
+func runOne(ctx context.Context, ch *diag.Check, job *diag.Job) (cr diag.CheckReport) {
+	begin := time.Now()
+	cr.Check = ch
+	undetermined := func(question, reason string, unknown ...*dnsq.Error) diag.Finding {
+		return diag.Finding{Kind: ch.Undetermined, Subject: job.Target.Domain,
+			Args: diag.Args{"question": question, "reason": reason}, Unknown: unknown}
+	}
+	err := func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				stack := debug.Stack()
+				if pe, ok := p.(*diag.PanicError); ok {
+					p, stack = pe.Value, pe.Stack
+				}
+				cr.Panic = fmt.Sprintf("%v\n%s", p, stack)
+				err = errors.New("panic")
+			}
+		}()
+		return ch.Run(ctx, job)
+	}()
+	cr.Findings, cr.Data = job.Result()
+	var de *dnsq.Error
+	switch {
+	case err == nil && len(cr.Findings) > 0:
+	case err == nil:
+		// A check that says nothing has not done its work: never a pass.
+		cr.Panic = fmt.Sprintf("check %s reported nothing", ch.Name)
+		cr.Findings = append(cr.Findings, undetermined("-", "internal"))
+	case errors.As(err, &de):
+		cr.Findings = append(cr.Findings, undetermined(de.Question.String(), string(de.Reason), de))
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		cr.Findings = append(cr.Findings, undetermined("-", string(dnsq.OverDue)))
+	default:
+		if cr.Panic == "" {
+			cr.Panic = err.Error()
+		}
+		cr.Findings = append(cr.Findings, undetermined("-", "internal"))
+	}
+	for i := range cr.Findings {
+		cr.Status = max(cr.Status, cr.Findings[i].Kind.Status)
+	}
+	cr.Queries = job.Queries()
+	cr.Duration = time.Since(begin)
+	return cr
+}
+
+// Verify tries every fix of the report: its edits are laid over the DNS and
+// all checks run again. A fix is verified only if
+//   - its finding is gone,
+//   - no finding of status fail is there that was not there before,
+//   - no check's status is worse than before,
+//   - and nothing became inconclusive.
+//
+// A record that was hidden behind a worse fault may come to light with a
+// warning; that is not worse. Where a finding has a verified fix, fixes that
+// are not are dropped; otherwise they stay, with the reason in Unverified.
+// The answers come from the cache, so a fix costs only the questions that its
+// record newly asks.
+func Verify(ctx context.Context, c Config, r *diag.Report) {
+	before := map[string]bool{}
+	for i := range r.Checks {
+		for j := range r.Checks[i].Findings {
+			before[r.Checks[i].Findings[j].Fingerprint()] = true
+		}
+	}
+	for i := range r.Checks {
+		for j := range r.Checks[i].Findings {
+			f := &r.Checks[i].Findings[j]
+			verified := 0
+			for k := range f.Fixes {
+				verify(ctx, c, r, before, f, &f.Fixes[k])
+				if f.Fixes[k].Verified {
+					verified++
+				}
+			}
+			if verified > 0 && verified < len(f.Fixes) {
+				kept := f.Fixes[:0]
+				for _, x := range f.Fixes {
+					if x.Verified {
+						kept = append(kept, x)
+					}
+				}
+				f.Fixes = kept
+			}
+		}
+	}
+}
+
+func verify(ctx context.Context, c Config, r *diag.Report, before map[string]bool, f *diag.Finding, x *diag.Fix) {
+	x.Verified, x.Unverified = false, nil
+	if len(x.Edits) == 0 {
+		x.Unverified = []string{"no-edits"}
+		return
+	}
+	patched, err := zone.Patch(c.Resolver, x.Edits)
+	if err != nil {
+		x.Unverified = []string{"edit: " + err.Error()}
+		return
+	}
+	c.Resolver = patched
+	after := Run(ctx, c, r.Target)
+	gone := true
+	fp := f.Fingerprint()
+	for i := range after.Checks {
+		cr := &after.Checks[i]
+		worse := cr.Status > r.Checks[i].Status
+		for j := range cr.Findings {
+			g := &cr.Findings[j]
+			switch p := g.Fingerprint(); {
+			case p == fp:
+				gone = false
+			case before[p]:
+			case g.Kind.Status == diag.Fail,
+				g.Kind.Status == diag.Inconclusive,
+				worse && g.Kind.Status == cr.Status:
+				x.Unverified = append(x.Unverified, g.Kind.ID)
+			}
+		}
+	}
+	if !gone {
+		x.Unverified = append([]string{f.Kind.ID}, x.Unverified...)
+	}
+	x.Verified = len(x.Unverified) == 0
+}

@@ -1,0 +1,40 @@
+package facts
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/spf"
+)
+
+// SPFTree is the fact: everything that the SPF record of a domain leads to,
+// whoever sends (the worst case). It never has an error: what could not be
+// learnt is in the Analysis.
+var SPFTree = &diag.Fact[string, *spf.Analysis]{
+	Name: "spf-tree",
+	Learn: func(ctx context.Context, w *diag.World, domain string) (*spf.Analysis, error) {
+		return checker(w).Analyze(ctx, domain), nil
+	},
+}
+
+// SPFAsk is whom an SPF result is about.
+type SPFAsk struct {
+	IP       netip.Addr
+	Helo     string
+	MailFrom string // "" is the null sender: the HELO identity
+}
+
+// SPFResult is the fact: check_host for one address (RFC 7208 §4). It never
+// has an error: temperror is a result.
+var SPFResult = &diag.Fact[SPFAsk, *spf.Verdict]{
+	Name: "spf-result",
+	Learn: func(ctx context.Context, w *diag.World, a SPFAsk) (*spf.Verdict, error) {
+		return checker(w).Check(ctx, a.IP, a.Helo, a.MailFrom), nil
+	},
+}
+
+// checker evaluates without fetching ahead: SPFTree, which runs beside it, has
+// asked for the whole tree in parallel, and asking the same set of questions
+// in every run keeps reports and recordings the same.
+func checker(w *diag.World) *spf.Checker { return &spf.Checker{Resolver: w, Now: w.Now} }
