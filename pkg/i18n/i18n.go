@@ -280,6 +280,9 @@ func (c *Catalog) str(name, s string) string {
 	if s == "" {
 		return c.frame["value.empty"]
 	}
+	if len(s) < maxValue && strings.Trim(s, " \u3000") == "" {
+		return `"` + s + `"` // blanks alone could not be seen
+	}
 	if len(s) < 64 {
 		if t, ok := c.frame["term."+name+"."+s]; ok {
 			return t

@@ -268,6 +268,7 @@ func TestFill(t *testing.T) {
 		{"list", []string{}, "(none)", "(なし)"},
 		{"list", []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14"}, "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 2 more", "1、2、3、4、5、6、7、8、9、10、11、12 ほか 2 件"},
 		{"helo", "", "(empty)", "(空)"},
+		{"helo", "  ", `"  "`, `"  "`},
 		{"flag", true, "yes", "はい"},
 		{"flag", false, "no", "いいえ"},
 		{"reason", string(dnsq.Timeout), "no answer in time", "時間内に応答なし"},

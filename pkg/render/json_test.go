@@ -191,7 +191,7 @@ func TestJSONDataError(t *testing.T) {
 	}
 }
 
-var fuzzTexts = []string{"", "v=spf1 +all", "\x1b[2J", "届\u202eく", "\xff\xfe", "e\u0301\u0301\u0301\u0301\u0301", "ｶﾞ①📧👩\u200d👩", "\u0e33\u0915\u094d\u0937", "\U0001f1ef\U0001f1f5\U0001f1ef", strings.Repeat("a ", 3000), "한국어\u1100\u1161"}
+var fuzzTexts = []string{"", " ", "v=spf1 +all", "\x1b[2J", "届\u202eく", "\xff\xfe", "e\u0301\u0301\u0301\u0301\u0301", "ｶﾞ①📧👩\u200d👩", "\u0e33\u0915\u094d\u0937", "\U0001f1ef\U0001f1f5\U0001f1ef", strings.Repeat("a ", 3000), "한국어\u1100\u1161"}
 
 func FuzzReportText(f *testing.F) {
 	for i, s := range fuzzTexts {

@@ -43,7 +43,12 @@ func (p *page) put(spans ...span) {
 	}
 }
 
-func (p *page) newline() { p.WriteByte('\n') }
+// newline ends the open line, without blanks at its end.
+func (p *page) newline() {
+	b := p.Bytes()
+	p.Truncate(len(bytes.TrimRight(b, " ")))
+	p.WriteByte('\n')
+}
 
 // para sets spans as a paragraph: the open line has already used indent
 // columns, following lines start there too. It ends the last line.
