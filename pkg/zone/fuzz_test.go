@@ -40,6 +40,9 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for i := range z.Records {
+			if i == 100 {
+				break // a $GENERATE of 65536: the rest is alike
+			}
 			rr := &z.Records[i]
 			if s := z.Spans[i]; s.Start > s.End || s.End > len(src) || rr.Line < 1 || rr.Line != s.Line {
 				t.Fatalf("record %d: %+v", i, s)
