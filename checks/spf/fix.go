@@ -64,11 +64,25 @@ func (c *run1) refused() []netip.Addr {
 // andAddresses are the fix and, where it would leave addresses that were given
 // without authorisation, a second one that authorises them too. The engine
 // keeps those that work.
-func (c *run1) andAddresses(fix diag.Fix) []diag.Fix {
+func (c *run1) andAddresses(fix diag.Fix) []diag.Fix { return c.and(fix, c.refused()) }
+
+// andLosers is andAddresses for a fix that takes a term away: the addresses
+// that pass by this very term are to be authorised otherwise.
+func (c *run1) andLosers(fix diag.Fix, t *spf.Term) []diag.Fix {
+	losers := c.refused()
+	for i, v := range c.verdicts {
+		if n := len(v.Path); v.Result == spf.Pass && n > 0 && v.Path[n-1].Term.Text == t.Text {
+			losers = append(losers, c.Target.IPs[i])
+		}
+	}
+	return c.and(fix, losers)
+}
+
+func (c *run1) and(fix diag.Fix, addrs []netip.Addr) []diag.Fix {
 	fixes := []diag.Fix{fix}
-	if refused := c.refused(); len(refused) > 0 && fix.Edits[0].Name == c.tree.Root.RR.Name {
+	if len(addrs) > 0 && fix.Edits[0].Name == c.tree.Root.RR.Name {
 		more := diag.Fix{Owner: fix.Owner, Edits: slices.Clone(fix.Edits)}
-		more.Edits[0].New = with(more.Edits[0].New, refused)
+		more.Edits[0].New = with(more.Edits[0].New, addrs)
 		fixes = append(fixes, more)
 	}
 	return fixes

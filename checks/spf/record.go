@@ -166,7 +166,7 @@ func (c *run1) lintOpen() {
 	}
 	f.Evidence = append(f.Evidence, c.spot(n.Domain, n.Record, t.Span)...)
 	if t.Name == "all" && c.own(n.Domain) {
-		f.Fixes = []diag.Fix{c.replace(n, t.Span, "~all")}
+		f.Fixes = c.andLosers(c.replace(n, t.Span, "~all"), t)
 	}
 	c.report(f)
 }
@@ -257,7 +257,7 @@ func (c *run1) lintTerms(n *spf.Node) {
 		if t.Name == "ptr" && !t.Modifier {
 			f := diag.Finding{Kind: ptrMechanism, Subject: n.Domain, Owner: c.owner(n.Domain), Evidence: c.spot(n.Domain, r, t.Span)}
 			if c.own(n.Domain) {
-				f.Fixes = []diag.Fix{c.remove(n, t.Span)}
+				f.Fixes = c.andLosers(c.remove(n, t.Span), t)
 			}
 			c.report(f)
 		}

@@ -289,6 +289,11 @@ func (c *run1) problem(p *spf.Problem) {
 		}
 		f.Fixes = c.fixSyntax(p)
 	case spf.ProblemLookups:
+		// A circle ends in too many lookups for every sender that goes round it:
+		// SPF-LOOP says why, and the number would be an accident.
+		if c.tree.Lookups <= spf.MaxLookups && slices.ContainsFunc(c.tree.Problems, func(p *spf.Problem) bool { return p.Code == spf.ProblemLoop }) {
+			return
+		}
 		f.Kind, f.Subject, f.Owner = tooManyLookups, root, diag.Nobody
 		f.Args = diag.Args{"count": max(c.tree.Lookups, p.Count, spf.MaxLookups+1)}
 		f.Evidence, f.Fixes = c.evidence(c.tree.Root), c.fixDead(root)
