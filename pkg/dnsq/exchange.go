@@ -31,7 +31,7 @@ const (
 	// is given up for TCP (RFC 5452 §9.3).
 	maxStray = 100
 	// A UDP socket is used for at most socketUses questions within socketAge.
-	socketUses = 16
+	socketUses = 32
 	socketAge  = 2 * time.Second
 	// At most maxIdle sockets wait for the next question, at most maxStreams
 	// connections to one TCP or TLS server are open; an idle one for streamIdle.
@@ -75,11 +75,11 @@ func ctxError(ctx context.Context, q Question, server string) *Error {
 // RFC 5452 §9.2 and §10 want source ports that cannot be guessed, and a new
 // socket per question is the usual way to have them. Opening one costs more than
 // the question itself. An Exchange keeps a few open: never two questions on the
-// same socket at a time, at most 16 one after another, none that is older than
+// same socket at a time, at most 32 one after another, none that is older than
 // two seconds, and one on which anything unexpected arrived, or a reply failed
 // to, is closed at once. So whoever learns a port can use it for a moment and
-// a handful of questions, each with its own random 16-bit ID, and a guess that
-// misses burns the port. Sockets are connected, so the kernel drops what comes
+// a few questions, each with its own random 16-bit ID, and a guess that misses
+// burns the port. Sockets are connected, so the kernel drops what comes
 // from another address or port; it picks the ports at random (from 28,000 or
 // so on Linux).
 type Exchange struct {

@@ -163,11 +163,11 @@ func TestQuestion(t *testing.T) {
 	if len(ids) < n-10 {
 		t.Errorf("%d different IDs in %d questions", len(ids), n)
 	}
-	if len(ports) < n/16 {
+	if len(ports) < n/32 {
 		t.Errorf("%d source ports in %d questions", len(ports), n)
 	}
 	for p, k := range ports {
-		if k > 16 {
+		if k > 32 {
 			t.Errorf("port %d was used for %d questions", p, k)
 		}
 	}

@@ -60,8 +60,8 @@ func newQuery(q Question, edns bool) (query, error) {
 	// signatures that DO would ask for.
 	binary.BigEndian.PutUint16(b[2:], flagRD|flagAD)
 	binary.BigEndian.PutUint16(b[4:], 1)
-	off, err := dns.PackDomainName(dns.Fqdn(q.Name), b, headerLen, nil, false)
-	if err != nil || off-headerLen > maxWire || badEscape(q.Name) {
+	off, ok := packName(q.Name, b)
+	if !ok {
 		return query{}, errors.New("the name cannot be asked: a label is empty or longer than 63 octets, or the name longer than 255 (RFC 1035 §2.3.4)")
 	}
 	for i := headerLen; i < off; i++ {
@@ -90,6 +90,34 @@ func newQuery(q Question, edns bool) (query, error) {
 		binary.BigEndian.PutUint16(b[10:], 1)
 	}
 	return query{wire: b[:n], end: end, name: name, t: q.Type, edns: edns}, nil
+}
+
+// packName packs name after the header.
+func packName(name string, b []byte) (off int, ok bool) {
+	if name == "." {
+		b[headerLen] = 0
+		return headerLen + 1, true
+	}
+	if strings.IndexByte(name, '\\') >= 0 {
+		off, err := dns.PackDomainName(name+".", b, headerLen, nil, false)
+		return off, err == nil && off-headerLen <= maxWire && !badEscape(name)
+	}
+	off = headerLen
+	for start := 0; start <= len(name); {
+		n := strings.IndexByte(name[start:], '.')
+		if n < 0 {
+			n = len(name) - start
+		}
+		if n == 0 || n > MaxLabel || off-headerLen+1+n+1 > maxWire {
+			return 0, false
+		}
+		b[off] = byte(n)
+		copy(b[off+1:], name[start:start+n])
+		off += 1 + n
+		start += n + 1
+	}
+	b[off] = 0
+	return off + 1, true
 }
 
 // badEscape reports whether name has a \DDD above 255, which the packer would

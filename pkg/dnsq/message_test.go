@@ -280,3 +280,26 @@ func FuzzReadRecording(f *testing.F) {
 		}
 	})
 }
+
+// Packing by hand is packing as the library does it, for every name.
+func FuzzPackName(f *testing.F) {
+	for _, s := range []string{"example.com", "example.com.", ".", "", "a..b", `a\.b`, `\065`, strings.Repeat("a.", 127), strings.Repeat("a", 64), ".a"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		name = CanonicalName(name)
+		b, want := make([]byte, 300), make([]byte, 3000)
+		off, ok := packName(name, b)
+		fqdn := name + "."
+		if name == "." {
+			fqdn = name
+		}
+		n, err := dns.PackDomainName(fqdn, want, headerLen, nil, false)
+		if wantOK := err == nil && n-headerLen <= 255 && !badEscape(name); ok != wantOK {
+			t.Fatalf("%q: %v, want %v (%v)", name, ok, wantOK, err)
+		}
+		if ok && !bytes.Equal(b[:off], want[:n]) {
+			t.Fatalf("%q: %q, want %q", name, b[:off], want[:n])
+		}
+	})
+}

@@ -66,7 +66,11 @@ func (r *Retry) Ask(ctx context.Context, q Question) (*Answer, error) {
 	var ede []string
 	// Which servers still deserve a try. One that refuses twice has made up its
 	// mind; asking on is how clients get blocked.
-	refused := make([]int, len(r.servers))
+	var few [4]int
+	refused := few[:]
+	if len(r.servers) > len(few) {
+		refused = make([]int, len(r.servers))
+	}
 	start := int(r.first.Load())
 	last := -1
 	try := 0
