@@ -133,9 +133,9 @@ scan:
 				j++
 			}
 			// RFC 1035 §5.1 lets a quoted string hold "any character", so also
-			// a line end. BIND refuses that, and what looks like such a string
-			// is nearly always a forgotten quote that would swallow the
-			// records behind it: refused here too.
+			// a line end, and NSD takes it. BIND refuses it, and what looks like
+			// such a string is nearly always a forgotten quote that would
+			// swallow the records behind it: refused here too.
 			if j >= len(src) || src[j] != '"' {
 				e.err = l.errorAt(i, "this quoted string is not closed before the end of the line")
 				l.resync(i, depth)

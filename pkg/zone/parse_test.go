@@ -70,6 +70,13 @@ func TestParse(t *testing.T) {
 			"_25._tcp.mail TLSA 3 1 1 " + strings.Repeat("ab", 32) + "\n_s._tcp SRV 1 2 25 mail\na TYPE1 \\# 4 C0000201\nb TYPE65280 \\# 2 abcd\nc CAA 0 issue \"ca.example\"\nd TXT \\# 3 02 61 62\n",
 			"1 _25._tcp.mail.example.com. 3600 IN TLSA 3 1 1 " + strings.Repeat("ab", 32) + "\n2 _s._tcp.example.com. 3600 IN SRV 1 2 25 mail.example.com.\n" +
 				"3 a.example.com. 3600 IN A 192.0.2.1\n4 b.example.com. 3600 IN TYPE65280 \\# 2 abcd\n5 c.example.com. 3600 IN CAA 0 issue \"ca.example\"\n6 d.example.com. 3600 IN TXT \"ab\"\n"},
+		{"the generic form (RFC 3597 §5) of types that have names or addresses in them", "example.com",
+			"a NS \\# 5 03 41622E 00\nb MX \\# 7 000A 03 780179 00\nc TYPE28 \\# 16 20010db8000000000000000000000001\n@ SOA \\# 22 00 00 00000001 00000002 00000003 00000004 00000005\n" +
+				"e CNAME \\# 1 00\nf PTR \\# 1 00\ng DNAME \\# 1 00\nh SPF \\# 2 01 22\n",
+			"1 a.example.com. 5 IN NS ab\\..\n2 b.example.com. 5 IN MX 10 x\\001y.\n3 c.example.com. 5 IN AAAA 2001:db8::1\n4 example.com. 5 IN SOA . . 1 2 3 4 5\n" +
+				"5 e.example.com. 5 IN CNAME .\n6 f.example.com. 5 IN PTR .\n7 g.example.com. 5 IN DNAME .\n8 h.example.com. 5 IN SPF \"\\\"\"\n"},
+		{"names in UTF-8 in the data of types that are handed on", "example.com", "_s._tcp SRV 1 2 25 メール\n_t._tcp SRV 1 2 25 例え.jp.\n",
+			"1 _s._tcp.example.com. 3600 IN SRV 1 2 25 xn--4dkua4c.example.com.\n2 _t._tcp.example.com. 3600 IN SRV 1 2 25 xn--r8jz45g.jp.\n"},
 		{"$GENERATE keeps $TTL (miekg/dns gives 3600), pads, counts in nibbles, escapes", "example.com",
 			"$TTL 99\n$GENERATE 1-3/2 h${0,3,d} A 192.0.2.$\n$GENERATE 10-10 $ 5 TXT \"\\$ $$ ${-1} ${1,0,x} ${0,3,n} ${0,0,N}\"\n",
 			"2 h001.example.com. 99 IN A 192.0.2.1\n2 h003.example.com. 99 IN A 192.0.2.3\n" +
@@ -172,7 +179,7 @@ func TestParseTooBig(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Little text that makes many records.
-	_, err = Parse(strings.NewReader(strings.Repeat("$GENERATE 0-65535 a$ TXT \""+strings.Repeat("x", 200)+"\"\n", 64)), "f", "example.com")
+	_, err = Parse(strings.NewReader(strings.Repeat("$GENERATE 0-65535 a$ TXT \""+strings.Repeat("x", 5000)+"\"\n", 2)), "f", "example.com")
 	if err == nil || !strings.Contains(err.Error(), "$GENERATE counted") {
 		t.Fatal(err)
 	}

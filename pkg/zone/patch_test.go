@@ -271,3 +271,24 @@ func TestEditText(t *testing.T) {
 		}
 	}
 }
+
+// TestPatchConcurrent: resolvers are shared by all checks of a run.
+func TestPatchConcurrent(t *testing.T) {
+	under := mustSet(t, mustParse(t, "*.w TXT \"a\"\n*.w TXT \"b\"\n", "example.com")).Overlay(dnsq.OfflineResolver(""))
+	r, err := Patch(under, []diag.Edit{{Name: "x.y.w.example.com", Type: "TXT", New: "n"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan string)
+	const n = 16
+	for i := 0; i < n; i++ {
+		go func() {
+			done <- ask(r, "x.y.w.example.com TXT") + "|" + ask(r, "z.y.w.example.com TXT")
+		}()
+	}
+	for i := 0; i < n; i++ {
+		if got, want := <-done, `zone found x.y.w.example.com="n" ttl=3600|zone nxdomain ttl=3600`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

@@ -28,8 +28,6 @@ type rdataError struct {
 	msg  string
 }
 
-func (e *rdataError) Error() string { return e.msg }
-
 func rdErr(word int, format string, a ...any) *rdataError {
 	return &rdataError{word, fmt.Sprintf(format, a...)}
 }
