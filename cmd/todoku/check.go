@@ -315,27 +315,39 @@ func parseOutputs(specs []string) ([]output, error) {
 	return out, nil
 }
 
-// write renders the report to every output.
+// write renders the report to every output. An output that cannot be written
+// does not keep the others from being: the first error is returned at the end.
 func (p *plan) write(r *diag.Report, s stdio) error {
+	var errs []error
 	for _, o := range p.outputs {
-		var b bytes.Buffer
-		opt := p.options
-		if o.file != "" {
-			opt.Color, opt.Width = false, 80 // a file is no terminal
+		if err := p.writeOne(r, s, o); err != nil {
+			errs = append(errs, err)
 		}
-		format, _ := render.Lookup(o.format)
-		err := format.Write(&b, r, p.catalog, opt)
-		if err != nil {
-			return &exitError{exitBroken, err}
-		}
-		if o.file == "" {
-			_, err = io.Copy(s.out, &b)
-		} else {
-			err = os.WriteFile(o.file, b.Bytes(), 0o644)
-		}
-		if err != nil {
-			return usagef("-o %s: %v", o.format, err)
-		}
+	}
+	if len(errs) > 0 {
+		return errs[0]
+	}
+	return nil
+}
+
+func (p *plan) writeOne(r *diag.Report, s stdio, o output) error {
+	var b bytes.Buffer
+	opt := p.options
+	if o.file != "" {
+		opt.Color, opt.Width = false, 80 // a file is no terminal
+	}
+	format, _ := render.Lookup(o.format)
+	if err := format.Write(&b, r, p.catalog, opt); err != nil {
+		return &exitError{exitBroken, err}
+	}
+	var err error
+	if o.file == "" {
+		_, err = io.Copy(s.out, &b)
+	} else {
+		err = os.WriteFile(o.file, b.Bytes(), 0o644)
+	}
+	if err != nil {
+		return usagef("-o %s: %v", o.format, err)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -94,20 +93,34 @@ func ids() []string {
 }
 
 // similar is the ID nearest to what was typed, or "" if none is near: the one
-// with the most words in common, the shorter of equals.
+// that the fewest changes of a letter lead to, at most a third of its length.
 func similar(typed string, all []string) string {
-	words := strings.Split(typed, "-")
-	best, score := "", 1
+	best, score := "", 1<<30
 	for _, id := range all {
-		n := 0
-		for _, w := range strings.Split(id, "-") {
-			if slices.Contains(words, w) {
-				n++
-			}
-		}
-		if n > score || n == score && best != "" && len(id) < len(best) {
-			best, score = id, n
+		if d := distance(typed, id); d < score && d*3 <= len(id) {
+			best, score = id, d
 		}
 	}
 	return best
+}
+
+// distance is the Levenshtein distance of two short words.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }

@@ -103,9 +103,6 @@ func run(ctx context.Context, args []string, s stdio) (code int) {
 	}
 	if e.err != nil {
 		fmt.Fprintf(s.err, "todoku: %s\n", sanitizeLines(e.err.Error()))
-		if e.code == exitUsage {
-			fmt.Fprintln(s.err, "        todoku --help shows the commands, todoku COMMAND --help their flags")
-		}
 	}
 	return e.code
 }
@@ -134,7 +131,7 @@ it, who must act, and which record to publish.`,
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			hint := ""
+			hint := ": todoku --help lists them"
 			if strings.Contains(args[0], ".") {
 				hint = fmt.Sprintf("; did you mean: todoku check %s", args[0])
 			} else if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
@@ -148,7 +145,12 @@ it, who must act, and which record to publish.`,
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%v: %s --help lists the flags", err, cmd.CommandPath())
+	})
+	root.SuggestionsMinimumDistance = 2
+	// Help fits a terminal of 80 columns.
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages", "FlagUsagesWrapped 80"))
 	root.PersistentFlags().String("lang", "", "language of reports: en or ja (default from LC_ALL, LC_MESSAGES, LANG)")
 	root.PersistentFlags().String("color", "auto", "colour: auto, always or never (NO_COLOR is honoured)")
 	_ = root.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions(languages, cobra.ShellCompDirectiveNoFileComp))
