@@ -296,7 +296,6 @@ func (e *evaluation) run(n *Node) Result {
 	if e.ahead != nil {
 		e.ahead.record(n.Record, n.Raw, 0)
 	}
-	all := false
 	for i := range n.Record.Terms {
 		t := &n.Record.Terms[i]
 		if t.Modifier {
@@ -307,7 +306,6 @@ func (e *evaluation) run(n *Node) Result {
 		before := e.lookups
 		r, p := e.mechanism(n, s)
 		s.Lookups = e.lookups - before
-		all = all || t.Name == "all"
 		switch {
 		case r != "":
 			n.decisive, n.Problem = s, p
@@ -318,8 +316,8 @@ func (e *evaluation) run(n *Node) Result {
 		}
 	}
 	// §6.1: redirect is for when no mechanism matched; with an all anywhere in
-	// the record it is ignored (an all always matches, so none is left here).
-	if t := n.Record.Redirect(); t != nil && !all {
+	// the record it is ignored. An all always matches, so there is none here.
+	if t := n.Record.Redirect(); t != nil {
 		s := &Step{Term: t}
 		n.Steps = append(n.Steps, s)
 		before := e.lookups

@@ -553,3 +553,28 @@ func TestAskedOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestHostileSize: 64 KiB of macros or terms, with a sender to match, is no
+// more work than its length. (Expanding each %{s} in full would be 80 MB.)
+func TestHostileSize(t *testing.T) {
+	local := strings.Repeat("a.", 50000)
+	for _, spec := range []string{
+		strings.Repeat("%{s}", 16000), strings.Repeat("%{l1r-}", 9000), strings.Repeat("x.", 32000) + "com", strings.Repeat("%{L.-_+}", 8000) + ".com",
+		strings.Repeat("%{h}", 16000),
+	} {
+		w := newWorld(t, "example.com TXT v=spf1 a exists:"+spec+" ~all exp="+spec)
+		w.add(t, "example.com", "A", "192.0.2.9")
+		for _, prefetch := range []bool{false, true} {
+			c := Checker{Resolver: w, Prefetch: prefetch}
+			v := c.Check(context.Background(), netip.MustParseAddr("192.0.2.1"), local, local+"@example.com")
+			if v.Result != SoftFail {
+				t.Errorf("%.20s…: %s %v", spec, v.Result, v.Problem)
+			}
+		}
+	}
+	w := newWorld(t, "example.com TXT v=spf1"+strings.Repeat(" x", 32000))
+	v := (&Checker{Resolver: w}).Check(context.Background(), netip.MustParseAddr("192.0.2.1"), "h", "example.com")
+	if v.Result != PermError || len(v.Problem.Record.Errors) != 32000 {
+		t.Errorf("%s", v.Result)
+	}
+}

@@ -135,9 +135,9 @@ func (p *piece) transform(v string) string {
 	if p.digits != 0 || p.reverse || p.delims != "" {
 		// "split into parts separated by one or more of the specified
 		// delimiter characters": each delimiter character ends a part, as
-		// pyspf, Mail::SPF and the Go libraries read it. "a--b" split at "-"
-		// has an empty part in the middle; the name that comes of it cannot be
-		// asked.
+		// other implementations read it too (blitiri.com.ar/go/spf among them).
+		// "a--b" split at "-" has an empty part in the middle; the name that
+		// comes of it cannot be asked.
 		delims := p.delims
 		if delims == "" {
 			delims = "."

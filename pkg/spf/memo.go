@@ -22,7 +22,8 @@ type flight struct {
 	err  *dnsq.Error
 }
 
-// ask returns the answer or an error, never both nil.
+// ask returns the answer or an error, never both nil. Its error is of the
+// call's own question or of one that the resolver put beneath it.
 func (m *memo) ask(name string, t dnsq.Type) (*dnsq.Answer, *dnsq.Error) {
 	q := dnsq.Question{Name: name, Type: t}
 	m.mu.Lock()

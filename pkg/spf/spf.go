@@ -54,8 +54,10 @@
 //     is a permerror for them when an IPv6 client connects. The RFC says
 //     "terms"; [Analysis] has both numbers. The TXT query of include and
 //     redirect is not counted: void, it is a permerror anyway (§5.2, §6.1).
-//   - %{p} does not count towards the limit of ten, as in pyspf and Mail::SPF:
-//     §4.6.4 lists the terms that do. The query of exp counts nowhere.
+//   - %{p} does not count towards the limit of ten: §4.6.4 lists the terms that
+//     do, and the term around the macro has been counted. The query of exp
+//     counts nowhere. A term that stands twice counts twice, though its answer
+//     is known the second time, and is void twice.
 //   - An mx with more than ten hosts is a permerror before any host is looked
 //     up, so that the result depends neither on the client nor on the order of
 //     the answer.
