@@ -13,7 +13,10 @@ type Doc struct {
 	Title   string // "SPF: which servers may send mail for the domain"
 	Intro   string // one paragraph: what the check looks at
 	Entries []*Entry
-	file    string
+	// Terms are texts for values that are codes: {problem} with the value
+	// "bad-ip4" is shown by the text of "problem.bad-ip4".
+	Terms map[string]string
+	file  string
 }
 
 // An Entry is the texts of one kind of finding, placeholders unfilled.
@@ -83,6 +86,7 @@ const (
 	atMessage
 	atWhy
 	atFix
+	atTerms
 )
 
 // parseDoc reads a document. The first fault is the error, with file and line.
@@ -210,6 +214,16 @@ func (p *docParser) endBlock() error {
 	}
 	var list *[]Block
 	switch p.section {
+	case atTerms:
+		key, text, ok := strings.Cut(b.Text, ": ")
+		if p.kind != Item || !ok || !strings.Contains(key, ".") {
+			return fmt.Errorf("below ## Terms stand items alone: - value.code: text")
+		}
+		if _, twice := p.doc.Terms[key]; twice {
+			return fmt.Errorf("the term %s is here twice", key)
+		}
+		p.doc.Terms[key] = text
+		return nil
 	case atIntro:
 		if p.doc.Intro != "" || p.kind != Prose {
 			return fmt.Errorf("below the title stands one paragraph and nothing else")
@@ -260,6 +274,13 @@ func (p *docParser) heading(l string) error {
 		}
 		if err := p.endEntry(); err != nil {
 			return err
+		}
+		if p.section == atTerms {
+			return fmt.Errorf("## Terms is the last part")
+		}
+		if text == "Terms" {
+			p.entry, p.section, p.doc.Terms = nil, atTerms, map[string]string{}
+			return nil
 		}
 		if strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
 			return fmt.Errorf("%q is no ID: upper case words joined by '-'", text)

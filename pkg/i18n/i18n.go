@@ -95,6 +95,7 @@ type Catalog struct {
 	frame  map[string]string
 	checks map[string]*Doc
 	byID   map[string]*Entry
+	terms  map[string]string // of the documents, like term.<key> of the frame
 }
 
 // Load reads the documents of checks in one language. With no checks it is the
@@ -105,13 +106,19 @@ func Load(checks []*diag.Check, lang string) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Catalog{lang: lang, frame: frame, checks: make(map[string]*Doc, len(checks)), byID: map[string]*Entry{}}
+	c := &Catalog{lang: lang, frame: frame, checks: make(map[string]*Doc, len(checks)), byID: map[string]*Entry{}, terms: map[string]string{}}
 	for _, ch := range checks {
 		d, err := read(ch, lang)
 		if err != nil {
 			return nil, err
 		}
 		c.checks[ch.Name] = d
+		for k, t := range d.Terms {
+			if other, twice := c.terms[k]; twice && other != t {
+				return nil, fmt.Errorf("%s: the term %s has another text in the document of another check", d.file, k)
+			}
+			c.terms[k] = t
+		}
 		for _, e := range d.Entries {
 			if _, twice := c.byID[e.ID]; twice {
 				return nil, fmt.Errorf("%s:%d: %s is also in the document of another check", d.file, e.line, e.ID)
@@ -243,7 +250,8 @@ const (
 )
 
 // Value is one value as it stands in a sentence, sanitised. A string v whose
-// key term.<name>.<v> is in the frame is shown by that text; host names with
+// key term.<name>.<v> is in the frame, or <name>.<v> among the Terms of a
+// document, is shown by that text; host names with
 // A-labels are shown with their U-labels first.
 func (c *Catalog) Value(name string, v any) string {
 	switch v := v.(type) {
@@ -285,6 +293,9 @@ func (c *Catalog) str(name, s string) string {
 	}
 	if len(s) < 64 {
 		if t, ok := c.frame["term."+name+"."+s]; ok {
+			return t
+		}
+		if t, ok := c.terms[name+"."+s]; ok {
 			return t
 		}
 	}

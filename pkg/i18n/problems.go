@@ -17,6 +17,7 @@ import (
 //   - a fail, warn or inconclusive kind says why it matters and what to do
 //   - a text uses only the values that its kind has, and {subject}
 //   - all languages use the same values for an ID
+//   - the terms are the same in every language
 //   - a message, Why and Fix end with a full stop (".", in Japanese "。"), and
 //     Japanese texts are Japanese
 //   - the frames have the same keys and values, and every reason, status,
@@ -29,6 +30,7 @@ func Problems(checks []*diag.Check) []error {
 	errs = append(errs, frameProblems()...)
 	for _, ch := range checks {
 		first := map[string][]string{} // ID: values that the first language uses
+		var terms map[string]string    // of the first language
 		for i, lang := range Languages {
 			d, err := read(ch, lang)
 			if err != nil {
@@ -48,6 +50,19 @@ func Problems(checks []*diag.Check) []error {
 			}
 			if lang == "ja" && !japanese(d.Intro) {
 				bad("%s: the paragraph below the title is not Japanese", d.file)
+			}
+			if i == 0 {
+				terms = d.Terms
+			}
+			for k := range d.Terms {
+				if _, ok := terms[k]; !ok {
+					bad("%s: the term %s is not in %s", d.file, k, Languages[0])
+				}
+			}
+			for k := range terms {
+				if _, ok := d.Terms[k]; !ok {
+					bad("%s: the term %s is missing", d.file, k)
+				}
 			}
 			has := map[string]bool{}
 			for _, e := range d.Entries {
