@@ -38,7 +38,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 			b, err := os.ReadFile(ts.MkAbs(a))
 			ts.Check(err)
 			b = durations.ReplaceAll(b, []byte("$1"))
-			b = seconds.ReplaceAll(b, []byte("N s"))
+			b = seconds.ReplaceAll(b, []byte("0 $1"))
 			ts.Check(os.WriteFile(ts.MkAbs(a), b, 0o644))
 		}
 	},
@@ -46,5 +46,5 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 
 var (
 	durations = regexp.MustCompile(`("duration_ms":) ?[0-9.]+`)
-	seconds   = regexp.MustCompile(`[0-9]+\.[0-9]+ (s|秒)`)
+	seconds   = regexp.MustCompile(`[0-9.]+ (ms\b|s\b|秒|ミリ秒)`)
 )

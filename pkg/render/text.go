@@ -152,6 +152,9 @@ func (p *page) table(indent int, rows [][2]string) {
 
 func (t *textReport) verdict() {
 	s := VerdictStatus(t.r)
+	if s == diag.Info {
+		s = diag.Pass // over a whole report INFO would read as a doubt
+	}
 	t.status(s)
 	t.para(margin, span{text: Verdict(t.r, t.cat), style: t.st.status[s]})
 }
