@@ -80,7 +80,7 @@ func (c *run1) andLosers(fix diag.Fix, t *spf.Term) []diag.Fix {
 
 func (c *run1) and(fix diag.Fix, addrs []netip.Addr) []diag.Fix {
 	fixes := []diag.Fix{fix}
-	if len(addrs) > 0 && fix.Edits[0].Name == c.tree.Root.RR.Name {
+	if root := c.tree.Root; len(addrs) > 0 && root.RR != nil && fix.Edits[0].Name == root.RR.Name {
 		more := diag.Fix{Owner: fix.Owner, Edits: slices.Clone(fix.Edits)}
 		more.Edits[0].New = with(more.Edits[0].New, addrs)
 		fixes = append(fixes, more)

@@ -644,3 +644,38 @@ func BenchmarkJSON(b *testing.B) {
 		}
 	}
 }
+
+// Questions that went unanswered for one reason are one trouble, said once on
+// top; a naive report repeats it in every check, or calls it several. Two
+// SERVFAILs are two: each is about its own name.
+func TestTroubleGroups(t *testing.T) {
+	check := func(name string) diag.CheckReport { return diag.CheckReport{Check: &diag.Check{Name: name}} }
+	tr := func(name string, reason dnsq.Reason, server string, checks ...string) diag.Trouble {
+		return diag.Trouble{Err: &dnsq.Error{Question: dnsq.Q(name, dnsq.TypeTXT), Reason: reason, Server: server}, Checks: checks}
+	}
+	for name, c := range map[string]struct {
+		trouble []diag.Trouble
+		want    string
+	}{
+		"one server, several checks":  {[]diag.Trouble{tr("a", dnsq.Network, "s", "ptr"), tr("b", dnsq.Network, "s", "spf")}, "a,b:spf,ptr"},
+		"two servers, one check each": {[]diag.Trouble{tr("a", dnsq.Network, "s", "ptr"), tr("b", dnsq.Network, "r", "spf")}, ""},
+		"one question, two checks":    {[]diag.Trouble{tr("a", dnsq.Timeout, "s", "spf", "ptr")}, "a:spf,ptr"},
+		"servfail is about the name":  {[]diag.Trouble{tr("a", dnsq.ServFail, "s", "ptr"), tr("b", dnsq.ServFail, "s", "spf")}, ""},
+		"two questions, one check":    {[]diag.Trouble{tr("a", dnsq.Timeout, "s", "spf"), tr("b", dnsq.Timeout, "s", "spf")}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &diag.Report{Checks: []diag.CheckReport{check("spf"), check("ptr")}, Trouble: c.trouble}
+			var got []string
+			for _, g := range troubleGroups(r) {
+				var names []string
+				for _, e := range g.errs {
+					names = append(names, e.Name)
+				}
+				got = append(got, strings.Join(names, ",")+":"+strings.Join(g.checks, ","))
+			}
+			if s := strings.Join(got, " "); s != c.want {
+				t.Errorf("got %q, expected %q", s, c.want)
+			}
+		})
+	}
+}

@@ -159,36 +159,94 @@ func (t *textReport) verdict() {
 	t.para(margin, span{text: Verdict(t.r, t.cat), style: t.st.status[s]})
 }
 
-// trouble says once, on top, which questions without an answer several checks
-// needed.
+// trouble says once, on top, what went wrong with DNS for several checks: one
+// question that they share, or several questions with one cause (a server that
+// is not there, the network). Findings that rest on nothing else are short
+// then.
 func (t *textReport) trouble() {
-	var shared []diag.Trouble
-	for _, tr := range t.r.Trouble {
-		if tr.Err != nil && len(tr.Checks) > 1 {
-			shared = append(shared, tr)
-		}
-	}
-	if len(shared) == 0 {
+	groups := troubleGroups(t.r)
+	if len(groups) == 0 {
 		return
 	}
 	t.newline()
 	t.para(0, t.loud(t.cat.T("trouble.head", nil)))
-	for i, tr := range shared {
+	for i, g := range groups {
 		if i == t.limit(maxTrouble) {
 			t.pad(margin)
-			t.para(margin, t.say(t.cat.T("trouble.more", diag.Args{"n": len(shared) - i})))
+			t.para(margin, t.say(t.cat.T("trouble.more", diag.Args{"n": len(groups) - i})))
 			break
 		}
-		t.said[tr.Err.Question] = true
+		var questions []string
+		for _, e := range g.errs {
+			t.said[e.Question] = true
+			questions = append(questions, e.Question.String())
+		}
+		e := *g.errs[0]
+		what := t.cat.Value("question", questions)
 		t.status(diag.Inconclusive)
-		t.para(margin, append(t.unanswered(tr.Err), t.dim(" · "+t.cat.T("trouble.needed", diag.Args{"checks": tr.Checks})))...)
+		t.para(margin, append(t.unansweredAs(what, &e), t.dim(" · "+t.cat.T("trouble.needed", diag.Args{"checks": g.checks})))...)
 	}
+	fix := t.cat.T("trouble.fix", nil)
+	switch groups[0].errs[0].Reason {
+	case dnsq.Offline:
+		fix = t.cat.T("trouble.fix.offline", nil)
+	case dnsq.OverDue:
+		fix = t.cat.T("trouble.fix.budget", nil)
+	}
+	t.detail("fix", t.say(fix))
+}
+
+// A troubleGroup is questions without an answer for one reason, from one server.
+type troubleGroup struct {
+	errs   []*dnsq.Error
+	checks []string
+}
+
+// troubleGroups are the groups that touch several checks.
+func troubleGroups(r *diag.Report) []*troubleGroup {
+	type cause struct {
+		reason dnsq.Reason
+		server string
+		ede    string
+	}
+	byCause := map[cause]*troubleGroup{}
+	var order []*troubleGroup
+	for _, tr := range r.Trouble {
+		if tr.Err == nil {
+			continue
+		}
+		c := cause{tr.Err.Reason, tr.Err.Server, strings.Join(tr.Err.EDE, "\n")}
+		g := byCause[c]
+		// SERVFAIL is about the name that was asked: two of them are two causes.
+		if g == nil || tr.Err.Reason == dnsq.ServFail {
+			g = &troubleGroup{}
+			byCause[c] = g
+			order = append(order, g)
+		}
+		g.errs = append(g.errs, tr.Err)
+		for _, name := range tr.Checks {
+			if !slices.Contains(g.checks, name) {
+				g.checks = append(g.checks, name)
+			}
+		}
+	}
+	place := map[string]int{}
+	for i := range r.Checks {
+		place[r.Checks[i].Check.Name] = i
+	}
+	for _, g := range order {
+		slices.SortStableFunc(g.checks, func(a, b string) int { return place[a] - place[b] })
+	}
+	return slices.DeleteFunc(order, func(g *troubleGroup) bool { return len(g.checks) < 2 })
 }
 
 // unanswered is a question, why it got no answer, and who was asked.
 func (t *textReport) unanswered(e *dnsq.Error) []span {
-	q := t.cat.Value("question", e.Question.String())
-	out := []span{t.say(q + ": " + t.cat.Value("reason", string(e.Reason)))}
+	return t.unansweredAs(t.cat.Value("question", e.Question.String()), e)
+}
+
+func (t *textReport) unansweredAs(what string, e *dnsq.Error) []span {
+	out := []span{t.say(what + ": " + t.cat.Value("reason", string(e.Reason)))}
 	if e.Server != "" {
 		out = append(out, t.dim(" · "+t.cat.T("trouble.server", diag.Args{"server": e.Server})))
 	}
@@ -282,6 +340,9 @@ func (t *textReport) finding(f *diag.Finding, full bool) {
 	}
 	t.evidence(f)
 	t.unknown(f)
+	if t.explainedOnTop(f) && !t.o.Verbose {
+		return
+	}
 	if why := t.cat.Why(f); why != "" {
 		t.detail("effect", t.say(why))
 	}
@@ -395,6 +456,13 @@ func (t *textReport) record(e *diag.Evidence) {
 		t.pad(col)
 		t.para(col, t.dim("("+t.cat.T("cut", diag.Args{"n": len(e.Text)})+")"))
 	}
+}
+
+// explainedOnTop reports whether all that a finding rests on is DNS trouble
+// that stands on top with its remedy.
+func (t *textReport) explainedOnTop(f *diag.Finding) bool {
+	return f.Kind.Status == diag.Inconclusive && len(f.Unknown) > 0 &&
+		!slices.ContainsFunc(f.Unknown, func(e *dnsq.Error) bool { return e == nil || !t.said[e.Question] })
 }
 
 // unknown lists the questions without an answer that are not on top already.
