@@ -88,6 +88,10 @@ func (c *Checker) check(ctx context.Context, identity string, ip netip.Addr, hel
 	case Pass, Fail, SoftFail, Neutral:
 		v.Problem = nil
 	}
+	v.Ignored = e.ignored
+	// Where only ptr terms went unanswered that say pass, a pass is one either
+	// way, unless they were the void look-ups too many.
+	v.Unsure = len(e.ignored) > 0 && (v.Result != Pass || e.turned || e.voids+len(e.ignored) > MaxVoids)
 	if v.Result == Fail {
 		v.Explanation, v.Exp = e.explain(root)
 	}
@@ -170,6 +174,10 @@ type evaluation struct {
 	voids         int
 	pDone         bool // names of ip looked up for %{p}
 	pNames        []string
+
+	ignored []*dnsq.Error // errors that were taken for no match
+	turned  bool          // one of them may stand for another result than pass
+	notPlus int           // includes with another qualifier than + on the way here
 }
 
 // value is the value of a macro letter in the context of the domain d (§7.2).
@@ -623,27 +631,36 @@ func ptrNames(ans *dnsq.Answer) []string {
 
 // confirmed reports whether name has the client's address. §5.5: a DNS error
 // here skips the name.
-func (e *evaluation) confirmed(name string) bool {
+func (e *evaluation) confirmed(name string) (bool, *dnsq.Error) {
 	ans, err := e.m.ask(name, addressType(e.ip))
 	if err != nil {
-		return false
+		return false, err
 	}
 	for _, a := range addrsOf(ans) {
 		if a == e.ip {
-			return true
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
+}
+
+// ignore notes an error that the RFC makes no match. plus says that a match
+// would have been a pass of the whole.
+func (e *evaluation) ignore(err *dnsq.Error, plus bool) {
+	e.ignored = append(e.ignored, err)
+	e.turned = e.turned || !plus
 }
 
 // ptr: §5.5. Only names at or below the target are confirmed: the others can
 // change nothing, as an error in confirming one is no error of the mechanism.
 func (e *evaluation) ptr(n *Node, s *Step, name string) (Result, *Problem) {
+	plus := s.Term.Qualifier == Plus && e.notPlus == 0
 	ans, err := e.m.ask(dnsq.ReverseName(e.ip), dnsq.TypePTR)
 	if err != nil {
 		// §5.5: "If a DNS error occurs while doing the PTR RR lookup, then
 		// this mechanism fails to match."
 		s.Err, s.Why = err, WhyPTRUnknown
+		e.ignore(err, plus)
 		return "", nil
 	}
 	s.Why = WhyPTRNoMatch
@@ -653,12 +670,23 @@ func (e *evaluation) ptr(n *Node, s *Step, name string) (Result, *Problem) {
 		}
 		return "", nil
 	}
+	var skipped []*dnsq.Error
 	for _, h := range ptrNames(ans) {
 		s.Hosts = append(s.Hosts, h)
-		if dnsq.AtOrBelow(h, name) && e.confirmed(h) {
-			s.Matched, s.Why = true, WhyPTRMatch
-			break
+		if !dnsq.AtOrBelow(h, name) {
+			continue
 		}
+		ok, err := e.confirmed(h)
+		if ok {
+			s.Matched, s.Why = true, WhyPTRMatch
+			return "", nil
+		}
+		if err != nil {
+			skipped = append(skipped, err)
+		}
+	}
+	for _, err := range skipped {
+		e.ignore(err, plus)
 	}
 	return "", nil
 }
@@ -670,14 +698,21 @@ func (e *evaluation) ptr(n *Node, s *Step, name string) (Result, *Problem) {
 func (e *evaluation) validatedName(d string) string {
 	if !e.pDone {
 		e.pDone = true
-		if ans, err := e.m.ask(dnsq.ReverseName(e.ip), dnsq.TypePTR); err == nil {
-			for _, h := range ptrNames(ans) {
-				if e.confirmed(h) {
-					e.pNames = append(e.pNames, h)
-				}
-			}
-			sort.Strings(e.pNames)
+		ans, err := e.m.ask(dnsq.ReverseName(e.ip), dnsq.TypePTR)
+		if err != nil {
+			e.ignore(err, false)
+			return "unknown"
 		}
+		for _, h := range ptrNames(ans) {
+			ok, err := e.confirmed(h)
+			if ok {
+				e.pNames = append(e.pNames, h)
+			}
+			if err != nil {
+				e.ignore(err, false)
+			}
+		}
+		sort.Strings(e.pNames)
 	}
 	if len(e.pNames) == 0 {
 		return "unknown"
@@ -709,6 +744,10 @@ func (e *evaluation) include(n *Node, s *Step) (Result, *Problem) {
 		// §4.3: check_host of a malformed or single-label domain is none.
 		s.Why = WhyBadTarget
 		return PermError, e.problem(n, s, Problem{Code: ProblemIncludeNone, Why: WhyBadTarget})
+	}
+	if s.Term.Qualifier != Plus {
+		e.notPlus++
+		defer func() { e.notPlus-- }()
 	}
 	s.Child = e.host(raw, name, s.Term)
 	switch r := s.Child.Result; r {

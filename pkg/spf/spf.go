@@ -141,6 +141,12 @@ type Verdict struct {
 	// Lookups counts terms that need DNS, as far as evaluated: up to
 	// MaxLookups, or one more if that broke the limit. Voids likewise.
 	Lookups, Voids int
+	// Ignored are the questions without an answer that the RFC takes for no
+	// match: those of ptr (§5.5) and of %{p} (§7.3); each as often as it was
+	// met. Unsure says that with an answer to them Result might be another: a
+	// receiver that gets one comes to a different result by the same rules.
+	Ignored []*dnsq.Error
+	Unsure  bool
 	// Root is the record of Domain and, below it, everything evaluated. It is
 	// nil only if Domain could not be asked for.
 	Root *Node
