@@ -47,9 +47,11 @@ func (w *World) view(owner string, requires []AnyFact) *World {
 }
 
 // Ask asks DNS. A World is a [dnsq.Resolver], so that protocol packages can
-// be handed one.
+// be handed one. A resolver that panics gives an error that holds a
+// [PanicError]: questions are asked in goroutines whose panic would end the
+// process and with it the report.
 func (w *World) Ask(ctx context.Context, q dnsq.Question) (*dnsq.Answer, error) {
-	a, err := w.dns.Ask(ctx, q)
+	a, err := w.ask(ctx, q)
 	if err != nil {
 		e := dnsq.AsError(q, err)
 		w.seen.add(q, e)
@@ -57,6 +59,17 @@ func (w *World) Ask(ctx context.Context, q dnsq.Question) (*dnsq.Answer, error) 
 	}
 	w.seen.add(q, nil)
 	return a, nil
+}
+
+func (w *World) ask(ctx context.Context, q dnsq.Question) (a *dnsq.Answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			a = nil
+			err = &dnsq.Error{Question: q, Reason: dnsq.Malformed, Detail: "internal error",
+				Err: &PanicError{Value: p, Stack: debug.Stack()}}
+		}
+	}()
+	return w.dns.Ask(ctx, q)
 }
 
 // Now is the time of the run.
@@ -85,7 +98,7 @@ func (w *World) Questions() []dnsq.Question {
 // nothing: that one went unanswered is not DNS trouble of the report.
 func (w *World) Optional() dnsq.Resolver {
 	return dnsq.ResolverFunc(func(ctx context.Context, q dnsq.Question) (*dnsq.Answer, error) {
-		a, err := w.dns.Ask(ctx, q)
+		a, err := w.ask(ctx, q)
 		w.seen.add(q, nil)
 		return a, err
 	})
@@ -175,45 +188,75 @@ type factStore struct {
 	m  map[factKey]*learnt
 }
 
-// Of returns the fact for key. It waits until the fact is learnt or ctx ends;
-// the learning itself goes on under the run's context. A Learn that panics
-// gives an error to everyone who asks, never a zero value without one.
+// grace is how long Of waits for Learn after the run has ended: Learn meets the
+// same end and comes back with what it has learnt so far, which is worth more to
+// the report than nothing.
+const grace = time.Second
+
+// Start begins to learn the fact for key, if nobody has yet, and does not wait.
+// A check that needs several facts starts them all before it asks for the
+// first: then it takes as long as the slowest, not as all together.
 //
-// Of panics if the check or fact that asks did not name f in its Requires:
-// that list is what `todoku list` and the tests rely on.
-func (f *Fact[K, V]) Of(ctx context.Context, w *World, key K) (V, error) {
+// Start panics like [Fact.Of] if the asker did not name f in its Requires.
+func (f *Fact[K, V]) Start(w *World, key K) { f.start(w, key) }
+
+func (f *Fact[K, V]) start(w *World, key K) *learnt {
 	if w.may != nil && !w.may[f] {
 		panic(fmt.Sprintf("diag: %s pulls the fact %q that it does not list in Requires", w.owner, f.Name))
 	}
 	k := factKey{f, key}
 	w.store.mu.Lock()
-	l, ok := w.store.m[k]
-	if !ok {
-		l = &learnt{done: make(chan struct{})}
-		w.store.m[k] = l
-		w.store.mu.Unlock()
-		v := w.view("fact "+f.Name, f.Requires)
-		l.seen = v.seen
-		go func() {
-			// The error is set first: a panic must not leave "nothing, no error".
-			l.err = fmt.Errorf("fact %s: was not learnt", f.Name)
-			defer close(l.done)
-			defer func() {
-				if p := recover(); p != nil {
-					l.err = &PanicError{Value: p, Stack: debug.Stack()}
-				}
-			}()
-			val, err := f.Learn(w.ctx, v, key)
-			l.val, l.err = val, err
-		}()
-	} else {
-		w.store.mu.Unlock()
+	defer w.store.mu.Unlock()
+	if l, ok := w.store.m[k]; ok {
+		return l
 	}
+	v := w.view("fact "+f.Name, f.Requires)
+	l := &learnt{done: make(chan struct{}), seen: v.seen}
+	w.store.m[k] = l
+	go func() {
+		// The error is set first: a panic must not leave "nothing, no error".
+		l.err = fmt.Errorf("fact %s: was not learnt", f.Name)
+		defer close(l.done)
+		defer func() {
+			if p := recover(); p != nil {
+				pe, ok := p.(*PanicError) // of a fact that this one pulled
+				if !ok {
+					pe = &PanicError{Value: p, Stack: debug.Stack()}
+				}
+				l.err = pe
+			}
+		}()
+		val, err := f.Learn(w.ctx, v, key)
+		l.val, l.err = val, err
+	}()
+	return l
+}
+
+// Of returns the fact for key. It waits until the fact is learnt or ctx ends;
+// the learning itself goes on under the run's context. Where the end of ctx is
+// that of the run, Of waits a moment longer for what Learn makes of it.
+//
+// Of panics if Learn did, for everyone who asks: it never returns a zero value
+// without an error. So it must be called in a goroutine where a panic can be
+// dealt with: that of Run or of Learn; see [Fact.Start] for learning several
+// facts at once. Of panics as well if the check or fact that asks did not name
+// f in its Requires: that list is what `todoku list` and the tests rely on.
+func (f *Fact[K, V]) Of(ctx context.Context, w *World, key K) (V, error) {
+	l := f.start(w, key)
 	var zero V
 	select {
 	case <-l.done:
 	case <-ctx.Done():
-		return zero, ctx.Err()
+		if w.ctx.Err() == nil {
+			return zero, ctx.Err()
+		}
+		t := time.NewTimer(grace)
+		defer t.Stop()
+		select {
+		case <-l.done:
+		case <-t.C:
+			return zero, ctx.Err()
+		}
 	}
 	w.seen.merge(l.seen)
 	if p, ok := l.err.(*PanicError); ok {

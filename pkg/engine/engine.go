@@ -130,6 +130,14 @@ func runOne(ctx context.Context, ch *diag.Check, job *diag.Job) (cr diag.CheckRe
 	for i := range cr.Findings {
 		cr.Status = max(cr.Status, cr.Findings[i].Kind.Status)
 	}
+	// A resolver that panicked met its asker as an error (World.Ask): what could
+	// not be learnt is inconclusive, and todoku is broken all the same.
+	for _, e := range job.Unanswered() {
+		var pe *diag.PanicError
+		if cr.Panic == "" && errors.As(e, &pe) {
+			cr.Panic = fmt.Sprintf("while asking for %s: %v\n%s", e.Question, pe.Value, pe.Stack)
+		}
+	}
 	cr.Queries = job.Queries()
 	cr.Duration = time.Since(begin)
 	return cr
@@ -146,8 +154,10 @@ func runOne(ctx context.Context, ch *diag.Check, job *diag.Job) (cr diag.CheckRe
 // warning; that is not worse. Where a finding has a verified fix, fixes that
 // are not are dropped; otherwise they stay, with the reason in Unverified.
 // The answers come from the cache, so a fix costs only the questions that its
-// record newly asks.
+// record newly asks. At most [MaxTries] fixes are tried, and none after ctx has
+// ended; the rest stay, as not tried.
 func Verify(ctx context.Context, c Config, r *diag.Report) {
+	tries := 0
 	before := map[string]bool{}
 	for i := range r.Checks {
 		for j := range r.Checks[i].Findings {
@@ -159,6 +169,10 @@ func Verify(ctx context.Context, c Config, r *diag.Report) {
 			f := &r.Checks[i].Findings[j]
 			verified := 0
 			for k := range f.Fixes {
+				if tries++; tries > MaxTries || ctx.Err() != nil {
+					f.Fixes[k].Unverified = []string{"not-tried"}
+					continue
+				}
 				verify(ctx, c, r, before, f, &f.Fixes[k])
 				if f.Fixes[k].Verified {
 					verified++
@@ -177,10 +191,14 @@ func Verify(ctx context.Context, c Config, r *diag.Report) {
 	}
 }
 
+// MaxTries is how many fixes of a report are tried: each is a run of every
+// check, and a hostile record can have thousands of faults.
+const MaxTries = 60
+
 func verify(ctx context.Context, c Config, r *diag.Report, before map[string]bool, f *diag.Finding, x *diag.Fix) {
 	x.Verified, x.Unverified = false, nil
 	if len(x.Edits) == 0 {
-		x.Unverified = []string{"no-edits"}
+		x.Unverified = []string{"not-tried"}
 		return
 	}
 	patched, err := zone.Patch(c.Resolver, x.Edits)
@@ -201,6 +219,10 @@ func verify(ctx context.Context, c Config, r *diag.Report, before map[string]boo
 			case p == fp:
 				gone = false
 			case before[p]:
+			case g.Kind.Status == diag.Inconclusive && len(g.Unknown) > 0:
+				for _, e := range g.Unknown {
+					x.Unverified = append(x.Unverified, "inconclusive:"+e.Question.String())
+				}
 			case g.Kind.Status == diag.Fail,
 				g.Kind.Status == diag.Inconclusive,
 				worse && g.Kind.Status == cr.Status:

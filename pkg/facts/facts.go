@@ -117,10 +117,8 @@ var MX = &diag.Fact[string, *MailHosts]{
 			return nil, err
 		}
 		m := &MailHosts{Domain: domain, Answer: a}
-		var wg sync.WaitGroup
-		defer wg.Wait()
 		if a.Outcome != dnsq.Found {
-			wg.Go(func() { m.Implicit, _ = Host.Of(ctx, w, domain) })
+			m.Implicit = addresses(ctx, w, domain)
 			return m, nil
 		}
 		m.Hosts = make([]MailHost, len(a.RRs))
@@ -135,8 +133,24 @@ var MX = &diag.Fact[string, *MailHosts]{
 				h.Literal = lit
 				continue
 			}
-			wg.Go(func() { h.Addresses, _ = Host.Of(ctx, w, rr.Host) })
+			Host.Start(w, rr.Host)
+		}
+		for i := range m.Hosts {
+			if h := &m.Hosts[i]; !h.Null && !h.Literal.IsValid() {
+				h.Addresses = addresses(ctx, w, h.RR.Host)
+			}
 		}
 		return m, nil
 	},
+}
+
+// addresses is the fact Host, never nil: if the run ends before it is learnt,
+// neither question was answered.
+func addresses(ctx context.Context, w *diag.World, name string) *Addresses {
+	h, err := Host.Of(ctx, w, name)
+	if h == nil {
+		h = &Addresses{Name: name,
+			AErr: dnsq.AsError(dnsq.Q(name, dnsq.TypeA), err), A6Err: dnsq.AsError(dnsq.Q(name, dnsq.TypeAAAA), err)}
+	}
+	return h
 }
