@@ -40,6 +40,8 @@ var (
 		Args: []string{"hosts"}, Refs: []diag.Ref{diag.RFC(3974, "3")}}
 	single = &diag.Kind{ID: "MX-SINGLE", Status: diag.Info, Since: "0.1",
 		Args: []string{"host"}, Key: []string{"host"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
+	ipv6NotPublic = &diag.Kind{ID: "MX-IPV6-NOT-PUBLIC", Status: diag.Info, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"host", "addresses"}, Key: []string{"host"}, Refs: []diag.Ref{diag.RFC(6890, "2.2"), diag.RFC(5321, "5.1")}}
 	ok = &diag.Kind{ID: "MX-OK", Status: diag.Pass, Since: "0.1",
 		Args: []string{"hosts"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
 	undetermined = &diag.Kind{ID: "MX-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
@@ -52,7 +54,7 @@ var Check = &diag.Check{
 	Name: "mx",
 	Docs: docs,
 	Kinds: []*diag.Kind{noDomain, noHost, null, hostUnresolvable, addressLiteral, notPublic,
-		undetermined, implicit, cname, nullAmongOthers, ipv6Only, single, ok},
+		undetermined, implicit, cname, nullAmongOthers, ipv6Only, ipv6NotPublic, single, ok},
 	Uses:         diag.Doors{DNS: true},
 	Requires:     []diag.AnyFact{facts.MX},
 	Run:          run,
@@ -80,7 +82,11 @@ type HostData struct {
 
 func run(ctx context.Context, j *diag.Job) error {
 	data := Data{Hosts: []HostData{}}
-	for i, domain := range domains(j.Target) {
+	list := domains(j.Target)
+	for _, domain := range list { // all at once; then each is waited for
+		facts.MX.Start(j.World, domain)
+	}
+	for i, domain := range list {
 		m, err := facts.MX.Of(ctx, j.World, domain)
 		if err != nil {
 			e := dnsq.AsError(dnsq.Q(domain, dnsq.TypeMX), err)
@@ -146,21 +152,22 @@ func judge(j *diag.Job, m *facts.MailHosts) {
 			continue
 		}
 		a := h.Addresses
-		all := a.All()
-		if len(all) == 0 {
-			if !a.Known() {
-				unknown = append(unknown, h)
-				continue
-			}
+		all, known := deciding(a)
+		switch {
+		case !known:
+			unknown = append(unknown, h)
+		case len(all) == 0:
 			j.Report(diag.Finding{Kind: hostUnresolvable, Subject: domain, Args: diag.Args{"host": host}, Evidence: evidence(h)})
 			faults++
 			continue
-		}
-		if bad := private(all); len(bad) > 0 {
-			j.Report(diag.Finding{Kind: notPublic, Subject: domain, Args: diag.Args{"host": host, "addresses": bad}, Evidence: evidence(h)})
+		case len(private(all)) > 0:
+			j.Report(diag.Finding{Kind: notPublic, Subject: domain, Args: diag.Args{"host": host, "addresses": private(all)}, Evidence: evidence(h)})
 			faults++
-		} else {
+		default:
 			good = append(good, h)
+		}
+		if bad := privateBeside(a); len(bad) > 0 {
+			j.Report(diag.Finding{Kind: ipv6NotPublic, Subject: domain, Args: diag.Args{"host": host, "addresses": bad}, Evidence: evidence(h)})
 		}
 		// RFC 2181 §10.3: the target of an MX is not an alias.
 		if al := a.Alias(); al != nil {
@@ -169,20 +176,19 @@ func judge(j *diag.Job, m *facts.MailHosts) {
 					Name: m.Answer.Owner(), Type: "MX", Old: text(h.RR.Pref, host), New: text(h.RR.Pref, al.Owner())}}}}})
 		}
 		switch {
-		case a.A == nil || len(a.A.RRs) > 0:
-			v4 = true // or not known to lack IPv4
-		default:
+		case a.A == nil: // not known to lack IPv4: among the unknown
+		case len(a.A.RRs) > 0:
+			v4 = true
+		case known:
 			v6only = append(v6only, host)
 		}
 	}
-	// A host of which nothing is known: neither a fault nor a working host.
+	// A host of which not enough is known: neither a fault nor a working host.
 	for _, h := range unknown {
 		if u := h.Addresses.Unknown(); len(u) > 0 {
 			report(j, domain, undetermined, diag.Args{"question": u[0].Question.String(), "reason": string(u[0].Reason)}, u...)
 		}
 	}
-	// A host whose A answer is known while AAAA is not works for IPv4 senders
-	// in any case: nothing the verdict needs is missing.
 	if !v4 && len(v6only) > 0 && len(unknown) == 0 {
 		j.Report(diag.Finding{Kind: ipv6Only, Subject: domain, Args: diag.Args{"hosts": v6only}, Evidence: evidence(good...)})
 	}
@@ -209,20 +215,61 @@ func judgeImplicit(j *diag.Job, m *facts.MailHosts) {
 	}
 	// RFC 5321 §5.1: without any MX the domain's own address is its mail host.
 	all := m.Implicit.All()
-	if len(all) == 0 {
-		if unknown := m.Implicit.Unknown(); len(unknown) > 0 {
-			e := unknown[0]
-			report(j, domain, undetermined, diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}, unknown...)
+	decisive, known := deciding(m.Implicit)
+	if !known {
+		unknown := m.Implicit.Unknown()
+		e := unknown[0]
+		report(j, domain, undetermined, diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}, unknown...)
+		if len(all) == 0 {
 			return
 		}
+	} else if len(all) == 0 {
 		j.Report(diag.Finding{Kind: noHost, Subject: domain, Args: diag.Args{}})
 		return
 	}
-	if bad := private(all); len(bad) > 0 {
+	if bad := private(decisive); len(bad) > 0 {
 		j.Report(diag.Finding{Kind: notPublic, Subject: domain, Args: diag.Args{"host": domain, "addresses": bad}})
+	}
+	if bad := privateBeside(m.Implicit); len(bad) > 0 {
+		j.Report(diag.Finding{Kind: ipv6NotPublic, Subject: domain, Args: diag.Args{"host": domain, "addresses": bad}})
 	}
 	j.Report(diag.Finding{Kind: implicit, Subject: domain, Args: diag.Args{"addresses": texts(all)},
 		Fixes: []diag.Fix{{Owner: diag.DNSAdmin, Edits: []diag.Edit{{Name: domain, Type: "MX", New: text(10, domain)}}}}})
+}
+
+// deciding are the addresses by which a host is judged: the IPv4 ones, or where
+// there are none, those of IPv6. Every sender that cannot deliver to an IPv6
+// address goes on to IPv4 (RFC 5321 §5.1: the addresses are tried in turn), so
+// beside an A record the AAAA record decides nothing and need not be known. known
+// is false if what decides was not learnt.
+func deciding(a *facts.Addresses) (addrs []netip.Addr, known bool) {
+	if a.A == nil {
+		return nil, false
+	}
+	if len(a.A.RRs) == 0 && a.AAAA == nil {
+		return nil, false
+	}
+	for i := range a.A.RRs {
+		addrs = append(addrs, a.A.RRs[i].Addr)
+	}
+	if len(addrs) == 0 {
+		for i := range a.AAAA.RRs {
+			addrs = append(addrs, a.AAAA.RRs[i].Addr)
+		}
+	}
+	return addrs, true
+}
+
+// privateBeside are IPv6 addresses that cannot be reached, beside IPv4 ones.
+func privateBeside(a *facts.Addresses) []string {
+	if a.A == nil || len(a.A.RRs) == 0 || a.AAAA == nil {
+		return nil
+	}
+	var v6 []netip.Addr
+	for i := range a.AAAA.RRs {
+		v6 = append(v6, a.AAAA.RRs[i].Addr)
+	}
+	return private(v6)
 }
 
 // private are the addresses that the Internet cannot reach (RFC 6890):

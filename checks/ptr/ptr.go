@@ -84,6 +84,14 @@ func run(ctx context.Context, j *diag.Job) error {
 		j.SetData(data)
 		return nil
 	}
+	for _, ip := range j.Target.IPs { // all at once; then each is waited for
+		if facts.Public(ip) {
+			facts.Reverse.Start(j.World, ip.Unmap())
+		}
+	}
+	if name, ok := heloName(j.Target); ok {
+		facts.Host.Start(j.World, name)
+	}
 	for _, ip := range j.Target.IPs {
 		ip = ip.Unmap()
 		d := IPData{IP: ip.String(), Names: []string{}, Confirmed: []string{}}
@@ -137,6 +145,17 @@ func judge(ctx context.Context, j *diag.Job, ip netip.Addr, d *IPData) {
 	d.Confirmed = confirmed
 	// A receiver takes whichever name it meets first; one good name is enough.
 	if sign, part, name := genericAll(confirmed, ip); sign != "" {
+		// … so while a good one is unknown, the address may have one.
+		good := false
+		for _, e := range r.Unknown() {
+			if s, _ := generic(e.Name, ip); s == "" {
+				undecided(j, subject, e)
+				good = true
+			}
+		}
+		if good {
+			return
+		}
 		j.Report(diag.Finding{Kind: looksGeneric, Subject: subject, Args: diag.Args{"name": name, "part": part},
 			Evidence: mark(evidence(r, []string{name}), part)})
 		return
@@ -159,13 +178,19 @@ func genericAll(names []string, ip netip.Addr) (sign, part, name string) {
 	return sign, part, name
 }
 
+// heloName is the HELO name, if it is a full host name.
+func heloName(t *diag.Target) (string, bool) {
+	name, err := dnsq.ParseName(t.Helo)
+	return name, err == nil && strings.Contains(name, ".")
+}
+
 // judgeHelo looks whether the HELO name leads to the address. It need not
 // equal the reverse name: RFC 5321 §4.1.4 forbids to refuse mail for that, and
 // large senders use one HELO for many addresses.
 func judgeHelo(ctx context.Context, j *diag.Job, ip netip.Addr) string {
 	helo := j.Target.Helo
-	name, err := dnsq.ParseName(helo)
-	if err != nil || !strings.Contains(name, ".") {
+	name, ok := heloName(j.Target)
+	if !ok {
 		if j.Target.IPs[0].Unmap() == ip { // the same for every address: said once
 			j.Report(diag.Finding{Kind: heloInvalid, Subject: helo, Args: diag.Args{"helo": helo}})
 		}

@@ -115,7 +115,13 @@ func (c *run1) path(v *spf.Verdict) []diag.Evidence {
 // budget.
 func (c *run1) lint() {
 	a, root := c.tree, c.tree.Root
-	if n := a.Lookups; n >= near && n <= spf.MaxLookups {
+	// With a record unknown the count is a lower bound, and the truth may be
+	// worse than near: SPF-UNDETERMINED has said so.
+	whole := true
+	walk(root, func(_ *spf.Node, s *spf.Step) {
+		whole = whole && (s.Child == nil || s.Child.Problem == nil || s.Child.Problem.Code != spf.ProblemDNS)
+	})
+	if n := a.Lookups; whole && n >= near && n <= spf.MaxLookups {
 		c.report(diag.Finding{Kind: nearLimit, Subject: root.Domain, Args: diag.Args{"count": n}, Evidence: c.evidence(root)})
 	}
 	if a.AnswerBytes > maxUDP {

@@ -15,7 +15,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
@@ -130,25 +129,29 @@ func run(ctx context.Context, j *diag.Job) error {
 			return nil
 		}
 	}
-	c.verdicts = make([]*spf.Verdict, len(t.IPs))
-	c.helos = make([]*spf.Verdict, len(t.IPs))
-	var wg sync.WaitGroup
-	errs := make([]error, 1+2*len(t.IPs))
-	wg.Go(func() { c.tree, errs[0] = facts.SPFTree.Of(ctx, j.World, spfName(c.domain)) })
-	wg.Go(func() { c.learnObsolete() })
-	for i, ip := range t.IPs {
-		wg.Go(func() {
-			c.verdicts[i], errs[1+2*i] = facts.SPFResult.Of(ctx, j.World, facts.SPFAsk{IP: ip, Helo: t.Helo, MailFrom: t.MailFrom})
-		})
+	// All at once; then each is waited for.
+	facts.SPFTree.Start(j.World, spfName(c.domain))
+	for _, ip := range t.IPs {
+		facts.SPFResult.Start(j.World, facts.SPFAsk{IP: ip, Helo: t.Helo, MailFrom: t.MailFrom})
 		if c.heloApart() {
-			wg.Go(func() {
-				c.helos[i], errs[2+2*i] = facts.SPFResult.Of(ctx, j.World, facts.SPFAsk{IP: ip, Helo: t.Helo})
-			})
+			facts.SPFResult.Start(j.World, facts.SPFAsk{IP: ip, Helo: t.Helo})
 		}
 	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
+	c.learnObsolete()
+	var err error
+	if c.tree, err = facts.SPFTree.Of(ctx, j.World, spfName(c.domain)); err != nil {
+		return err
+	}
+	c.verdicts = make([]*spf.Verdict, len(t.IPs))
+	c.helos = make([]*spf.Verdict, len(t.IPs))
+	for i, ip := range t.IPs {
+		if c.verdicts[i], err = facts.SPFResult.Of(ctx, j.World, facts.SPFAsk{IP: ip, Helo: t.Helo, MailFrom: t.MailFrom}); err != nil {
+			return err
+		}
+		if !c.heloApart() {
+			continue
+		}
+		if c.helos[i], err = facts.SPFResult.Of(ctx, j.World, facts.SPFAsk{IP: ip, Helo: t.Helo}); err != nil {
 			return err
 		}
 	}
@@ -230,7 +233,7 @@ func (c *run1) judge() {
 	}
 	// What only a particular sender meets: terms with macros, for instance.
 	for _, v := range c.verdicts {
-		if v.Problem != nil {
+		if v.Problem != nil && !v.Unsure {
 			c.problem(v.Problem)
 		}
 	}
@@ -238,7 +241,9 @@ func (c *run1) judge() {
 	if root.Record != nil {
 		c.lint()
 		for i, v := range c.verdicts {
-			c.result(c.Target.IPs[i], v)
+			if !v.Unsure {
+				c.result(c.Target.IPs[i], v)
+			}
 		}
 		if len(c.Target.IPs) == 0 {
 			c.report(diag.Finding{Kind: skipped, Subject: root.Domain, Args: diag.Args{"missing": "--ip"}})
@@ -344,30 +349,100 @@ func (c *run1) undetermined(e *dnsq.Error) {
 
 // unknown reports the unanswered questions that the verdict on the record
 // needs: records (TXT), and mail hosts (MX), of which there may be too many.
-// Addresses matter for the void limit alone, and only where they could break
-// it; whether one of them is that of the sender is in the sender's own result.
+// Addresses matter only where they could break the void limit, or could open
+// the record to almost anybody; whether one of them is that of the sender is
+// in the sender's own result.
 func (c *run1) unknown() {
-	var a4, a6 []*dnsq.Error
+	errs := map[dnsq.Question]*dnsq.Error{}
 	for _, e := range c.tree.Unknown {
-		switch e.Type {
-		case dnsq.TypeA:
-			a4 = append(a4, e)
-		case dnsq.TypeAAAA:
-			a6 = append(a6, e)
-		default:
+		errs[e.Question] = e
+	}
+	needed := map[dnsq.Question]bool{}
+	var void4, void6 []dnsq.Question // one for each term that may be void: a term that stands twice is void twice
+	var visit func(n *spf.Node, pass bool)
+	visit = func(n *spf.Node, pass bool) {
+		for _, s := range n.Steps {
+			t := s.Term
+			a, aaaa := dnsq.Question{Name: s.Target, Type: dnsq.TypeA}, dnsq.Question{Name: s.Target, Type: dnsq.TypeAAAA}
+			pass := pass && (t.Modifier || t.Qualifier == spf.Plus)
+			switch t.Name {
+			case "include", "redirect":
+				if s.Child != nil {
+					visit(s.Child, pass)
+				}
+			case "exists":
+				if errs[a] != nil {
+					void4, void6 = append(void4, a), append(void6, a)
+					needed[a] = needed[a] || pass // the same name for everybody: if it exists, everybody passes
+				}
+			case "a":
+				if errs[a] != nil {
+					void4 = append(void4, a)
+				}
+				if errs[aaaa] != nil {
+					void6 = append(void6, aaaa)
+				}
+			}
+			if pass && (t.Name == "a" || t.Name == "mx") {
+				for _, h := range append([]string{s.Target}, s.Hosts...) {
+					if t.CIDR4 >= 0 && t.CIDR4 < vast4 {
+						needed[dnsq.Question{Name: h, Type: dnsq.TypeA}] = true
+					}
+					if t.CIDR6 >= 0 && t.CIDR6 < vast6 {
+						needed[dnsq.Question{Name: h, Type: dnsq.TypeAAAA}] = true
+					}
+				}
+			}
+		}
+	}
+	visit(c.tree.Root, true)
+	if v := c.tree.Voids4; v <= spf.MaxVoids && v+len(void4) > spf.MaxVoids {
+		for _, q := range void4 {
+			needed[q] = true
+		}
+	}
+	v6 := c.tree.Voids6
+	if c.sendsIPv6() && v6 <= spf.MaxVoids && v6+len(void6) > spf.MaxVoids {
+		for _, q := range void6 {
+			needed[q] = true
+		}
+	}
+	if !c.sendsIPv6() && v6+len(void6) > spf.MaxVoids {
+		// Too many for IPv6 senders, and whether there are any is not known while
+		// an address is not.
+		for q := range errs {
+			needed[q] = needed[q] || q.Type == dnsq.TypeAAAA
+		}
+	}
+	for _, e := range c.tree.Unknown {
+		if e.Type != dnsq.TypeA && e.Type != dnsq.TypeAAAA || needed[e.Question] {
 			c.undetermined(e)
 		}
 	}
-	if v := c.tree.Voids4; v <= spf.MaxVoids && v+len(a4) > spf.MaxVoids {
-		for _, e := range a4 {
-			c.undetermined(e)
-		}
+	// RFC 7208 §5.5 and §7.3 make no match of an error in ptr and %{p}. A
+	// receiver whose question is answered comes to another result.
+	for _, v := range c.verdicts {
+		c.unsure(c.tree.Root.Domain, v)
 	}
-	if v := c.tree.Voids6; c.sendsIPv6() && v <= spf.MaxVoids && v+len(a6) > spf.MaxVoids {
-		for _, e := range a6 {
-			c.undetermined(e)
-		}
+}
+
+// vast4 and vast6 are prefix lengths below which one unanswered address could
+// be what opens the record to almost anybody. No sender writes them.
+const (
+	vast4 = 16
+	vast6 = 32
+)
+
+// unsure says which questions a result would need that is not sure.
+func (c *run1) unsure(subject string, v *spf.Verdict) bool {
+	if !v.Unsure {
+		return false
 	}
+	for _, e := range v.Ignored {
+		c.report(diag.Finding{Kind: undetermined, Subject: subject,
+			Args: diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}, Unknown: []*dnsq.Error{e}})
+	}
+	return true
 }
 
 // sendsIPv6 reports whether an IPv6 sender is to be reckoned with: one was
@@ -428,6 +503,9 @@ func (c *run1) result(ip netip.Addr, v *spf.Verdict) {
 
 // helo reports what the HELO name's own record says (RFC 7208 §2.3).
 func (c *run1) helo(ip netip.Addr, v *spf.Verdict) {
+	if c.unsure(v.Domain, v) {
+		return
+	}
 	f := diag.Finding{Subject: v.Domain, Args: diag.Args{"ip": ip.String()}}
 	switch v.Result {
 	case spf.Pass:
