@@ -353,6 +353,8 @@ func TestMessages(t *testing.T) {
 			reply: dnstest.Reply{Answer: []string{"a.example.com. 60 CNAME b.example.com.", "a.example.com. 60 CNAME c.example.com.", "b.example.com. 60 A 192.0.2.1"}}},
 		{name: "NXDOMAIN with the records asked for", q: Q("a.example.com", TypeA), reason: Malformed, detail: "NXDOMAIN together",
 			reply: dnstest.Reply{Rcode: 3, Answer: []string{"a.example.com. 60 A 192.0.2.1"}}},
+		{name: "NXDOMAIN with the CNAME asked for is about its target: unbound below a DNAME", q: Q("h.old.example.com", TypeCNAME), outcome: Found, n: 1, ttl: 60,
+			reply: dnstest.Reply{Rcode: 3, Answer: []string{"old.example.com. 60 DNAME example.com.", "h.old.example.com. 60 CNAME h.example.com."}, Authority: []string{soa}}},
 		{name: "the same record twice is one record (RFC 2181 §5)", q: Q("example.com", TypeTXT), outcome: Found, n: 1, ttl: 60,
 			reply: dnstest.Reply{Answer: []string{`example.com. 60 TXT "v=spf1 -all"`, `example.com. 60 TXT "v=spf1 -all"`}}},
 		{name: "strings split elsewhere are another record", q: Q("example.com", TypeTXT), outcome: Found, n: 2, ttl: 60,

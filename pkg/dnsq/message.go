@@ -380,8 +380,10 @@ func (m *message) interpret(name string, t Type, before []string) (step, *fault)
 		if len(rrs) > 0 {
 			// RFC 2308 §2.1 and RFC 6604 §3: the RCODE is about the end of the
 			// chain, so NXDOMAIN contradicts records there. Which half is true
-			// cannot be known.
-			if m.rcode == dns.RcodeNameError {
+			// cannot be known. A CNAME that was asked for need not be the end:
+			// below a DNAME unbound answers with the CNAME and the RCODE of its
+			// target.
+			if m.rcode == dns.RcodeNameError && t != TypeCNAME {
 				return s, faultf(Malformed, "NXDOMAIN together with records for %s", s.name)
 			}
 			s.outcome, s.rrs = Found, rrs
