@@ -129,21 +129,20 @@ var schemaOnce = sync.OnceValues(func() (*jsonschema.Schema, error) {
 // decode reads a report and holds it to the schema. all is the whole of it,
 // without what differs between two runs of the same (the clock) and between an
 // answer from a server and one from a zone file (where it came from).
-func decode(t *testing.T, out []byte) (r *report, all map[string]any) {
-	t.Helper()
+func decode(out []byte) (r *report, all map[string]any, err error) {
 	schema, err := schemaOnce()
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(out))
 	if err != nil {
-		t.Fatalf("the report is not JSON: %v\n%s", err, out)
+		return nil, nil, fmt.Errorf("the report is not JSON: %w\n%s", err, out)
 	}
 	if err := schema.Validate(v); err != nil {
-		t.Fatalf("the report does not keep the schema: %v\n%s", err, out)
+		return nil, nil, fmt.Errorf("the report does not keep the schema: %w\n%s", err, out)
 	}
 	if err := errors.Join(json.Unmarshal(out, &r), json.Unmarshal(out, &all)); err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	var strip func(v any)
 	strip = func(v any) {
@@ -167,19 +166,30 @@ func decode(t *testing.T, out []byte) (r *report, all map[string]any) {
 		}
 	}
 	strip(all)
-	return r, all
+	return r, all, nil
 }
 
-// check runs `todoku check` in this process.
+// check runs `todoku check` in this process. It must end in a verdict.
 func check(t *testing.T, args ...string) (*report, map[string]any, int) {
 	t.Helper()
+	r, all, code, err := try(t, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, all, code
+}
+
+func try(t *testing.T, args ...string) (*report, map[string]any, int, error) {
 	var out, errs bytes.Buffer
 	code := runWith(t, &out, &errs, append([]string{"check", "-o", "json"}, args...)...)
-	if errs.Len() > 0 || !slices.Contains([]int{exitOK, exitFound, exitInconclusive}, code) {
-		t.Fatalf("todoku check %s: exit code %d\n%s", strings.Join(args, " "), code, errs.String())
+	r, all, err := decode(out.Bytes())
+	if err == nil && (errs.Len() > 0 || !slices.Contains([]int{exitOK, exitFound, exitInconclusive}, code)) {
+		err = fmt.Errorf("%s", errs.String())
 	}
-	r, all := decode(t, out.Bytes())
-	return r, all, code
+	if err != nil {
+		err = fmt.Errorf("todoku check %s: exit code %d: %w", strings.Join(args, " "), code, err)
+	}
+	return r, all, code, err
 }
 
 // difference shows the first lines in which two values differ.
@@ -606,14 +616,17 @@ func TestE2ETransports(t *testing.T) {
 		cmd.Env = append(os.Environ(), "SSL_CERT_DIR="+t.TempDir(), "SSL_CERT_FILE="+env)
 		var out, errs bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errs
-		err := cmd.Run()
+		err := cmd.Run() // an exit code other than 0 is an error here
 		if ee := (*exec.ExitError)(nil); err != nil && !errors.As(err, &ee) {
 			t.Fatal(err)
 		}
 		if errs.Len() > 0 {
 			t.Fatalf("--server %s: %s", server, errs.String())
 		}
-		r, all := decode(t, out.Bytes())
+		r, all, err := decode(out.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
 		return r, all, cmd.ProcessState.ExitCode()
 	}
 	for _, domain := range []string{"justice.gov.uk", "hmiprisons.gov.uk", "courts-service.com", "no-such-domain.example"} {
@@ -707,7 +720,11 @@ func TestE2EServerDies(t *testing.T) {
 		for range 4 {
 			wg.Go(func() {
 				for name := range work {
-					r, _, _ := check(t, name, "--ip", sender(domains[name]), "--server", victim.String(), "--timeout", "3s")
+					r, _, _, err := try(t, name, "--ip", sender(domains[name]), "--server", victim.String(), "--timeout", "3s")
+					if err != nil {
+						t.Error(err)
+						continue
+					}
 					mu.Lock()
 					results[name] = r
 					mu.Unlock()
@@ -785,8 +802,10 @@ func TestE2ELargeAnswers(t *testing.T) {
 		}
 		for _, s := range []*server{nsd, unbound} {
 			got, err := s.resolver(t).Ask(t.Context(), q)
-			if facts(got, err, false) != facts(want, nil, false) {
-				t.Errorf("%s (%d octets) from %s: %d records, %v; expected %d", q, size, s, len(got.RRs), err, len(want.RRs))
+			if err != nil {
+				t.Errorf("%s (%d octets): %v", q, size, err)
+			} else if facts(got, nil, false) != facts(want, nil, false) {
+				t.Errorf("%s (%d octets) from %s: %d records; expected %d", q, size, s, len(got.RRs), len(want.RRs))
 			}
 		}
 	}
