@@ -20,8 +20,6 @@ var docs embed.FS
 var (
 	noHost = &diag.Kind{ID: "MX-NO-HOST", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
 		Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
-	noDomain = &diag.Kind{ID: "MX-NO-DOMAIN", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
-		Refs: []diag.Ref{diag.RFC(5321, "5.1"), diag.RFC(8020, "2")}}
 	null = &diag.Kind{ID: "MX-NULL", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
 		Refs: []diag.Ref{diag.RFC(7505, "3"), diag.RFC(7505, "4.2")}}
 	hostUnresolvable = &diag.Kind{ID: "MX-HOST-UNRESOLVABLE", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
@@ -44,6 +42,8 @@ var (
 		Args: []string{"host", "addresses"}, Key: []string{"host"}, Refs: []diag.Ref{diag.RFC(6890, "2.2"), diag.RFC(5321, "5.1")}}
 	ok = &diag.Kind{ID: "MX-OK", Status: diag.Pass, Since: "0.1",
 		Args: []string{"hosts"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
+	skipped = &diag.Kind{ID: "MX-SKIPPED", Status: diag.Skip, Since: "0.1",
+		Args: []string{"missing"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
 	undetermined = &diag.Kind{ID: "MX-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"question", "reason"}, Key: []string{"question"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
 )
@@ -53,12 +53,13 @@ var (
 var Check = &diag.Check{
 	Name: "mx",
 	Docs: docs,
-	Kinds: []*diag.Kind{noDomain, noHost, null, hostUnresolvable, addressLiteral, notPublic,
-		undetermined, implicit, cname, nullAmongOthers, ipv6Only, ipv6NotPublic, single, ok},
+	Kinds: []*diag.Kind{noHost, null, hostUnresolvable, addressLiteral, notPublic,
+		undetermined, implicit, cname, nullAmongOthers, ipv6Only, ipv6NotPublic, single, ok, skipped},
 	Uses:         diag.Doors{DNS: true},
 	Requires:     []diag.AnyFact{facts.MX},
 	Run:          run,
 	Undetermined: undetermined,
+	Skipped:      skipped,
 }
 
 // Data are the check's facts for machines.
@@ -208,11 +209,6 @@ func judge(j *diag.Job, m *facts.MailHosts) {
 // judgeImplicit judges a domain without MX records.
 func judgeImplicit(j *diag.Job, m *facts.MailHosts) {
 	domain := m.Domain
-	// RFC 8020 §2: NXDOMAIN says that nothing at all is at this name.
-	if m.Answer.Outcome == dnsq.NXDomain {
-		j.Report(diag.Finding{Kind: noDomain, Subject: domain, Args: diag.Args{}})
-		return
-	}
 	// RFC 5321 §5.1: without any MX the domain's own address is its mail host.
 	all := m.Implicit.All()
 	decisive, known := deciding(m.Implicit)

@@ -6,6 +6,7 @@ import (
 	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/facts"
+	"github.com/todoku-mail/todoku/pkg/orgdomain"
 	"github.com/todoku-mail/todoku/pkg/spf"
 )
 
@@ -42,8 +43,18 @@ func (c *run1) owner(domain string) diag.Owner {
 	return diag.Provider
 }
 
+// own reports whether a domain is ours: below the same registered domain as
+// the one that is judged, or as the sending domain.
 func (c *run1) own(domain string) bool {
-	return dnsq.AtOrBelow(domain, c.tree.Root.Domain) || dnsq.AtOrBelow(domain, c.Target.Domain)
+	for _, d := range []string{c.tree.Root.Domain, c.Target.Domain} {
+		if org, ok := orgdomain.PSL(d); ok {
+			d = org
+		}
+		if dnsq.AtOrBelow(domain, d) {
+			return true
+		}
+	}
+	return false
 }
 
 // evidence is a node's record as a whole.
@@ -85,6 +96,19 @@ func (c *run1) spot(domain string, r *spf.Record, at spf.Span) []diag.Evidence {
 		}
 	}
 	return nil
+}
+
+// maxSpots is how many parts of one record are shown: its text stands in the
+// report once for each.
+const maxSpots = 8
+
+// spots is a domain's record once for each part, the first maxSpots.
+func (c *run1) spots(domain string, r *spf.Record, at []spf.Span) []diag.Evidence {
+	var out []diag.Evidence
+	for _, s := range at[:min(len(at), maxSpots)] {
+		out = append(out, c.spot(domain, r, s)...)
+	}
+	return out
 }
 
 func (c *run1) spotTerm(p *spf.Problem) []diag.Evidence {
@@ -253,8 +277,8 @@ func (c *run1) lintTerms(n *spf.Node) {
 	r := n.Record
 	all := r.All()
 	first := map[string]bool{}
-	var late []string
-	var lateSpans []spf.Span
+	var late, again []string
+	var lateSpans, againSpans []spf.Span
 	for i := range r.Terms {
 		t := &r.Terms[i]
 		if t.Invalid {
@@ -287,17 +311,17 @@ func (c *run1) lintTerms(n *spf.Node) {
 		}
 		key := strings.ToLower(strings.TrimPrefix(t.Text, "+"))
 		if first[key] && !t.Modifier {
-			c.report(diag.Finding{Kind: duplicate, Subject: n.Domain, Args: diag.Args{"term": t.Text},
-				Evidence: c.spot(n.Domain, r, t.Span), Fixes: []diag.Fix{c.remove(n, t.Span)}})
+			again = append(again, t.Text)
+			againSpans = append(againSpans, t.Span)
 		}
 		first[key] = true
 	}
+	if again != nil {
+		c.report(diag.Finding{Kind: duplicate, Subject: n.Domain, Args: diag.Args{"terms": again},
+			Evidence: c.spots(n.Domain, r, againSpans), Fixes: []diag.Fix{c.remove(n, againSpans...)}})
+	}
 	if late != nil {
-		f := diag.Finding{Kind: afterAll, Subject: n.Domain, Args: diag.Args{"terms": late}}
-		for _, s := range lateSpans {
-			f.Evidence = append(f.Evidence, c.spot(n.Domain, r, s)...)
-		}
-		f.Fixes = []diag.Fix{c.remove(n, lateSpans...)}
-		c.report(f)
+		c.report(diag.Finding{Kind: afterAll, Subject: n.Domain, Args: diag.Args{"terms": late},
+			Evidence: c.spots(n.Domain, r, lateSpans), Fixes: []diag.Fix{c.remove(n, lateSpans...)}})
 	}
 }

@@ -66,7 +66,7 @@ var (
 	oversize = &diag.Kind{ID: "SPF-OVERSIZE-ANSWER", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"bytes"}, Refs: []diag.Ref{diag.RFC(7208, "3.4"), diag.RFC(9715, "3")}}
 	duplicate = &diag.Kind{ID: "SPF-DUPLICATE-TERM", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
-		Args: []string{"term"}, Key: []string{"term"}, Refs: []diag.Ref{diag.RFC(7208, "4.6.2")}}
+		Args: []string{"terms"}, Refs: []diag.Ref{diag.RFC(7208, "4.6.2")}}
 	afterAll = &diag.Kind{ID: "SPF-TERM-AFTER-ALL", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"terms"}, Refs: []diag.Ref{diag.RFC(7208, "5.1"), diag.RFC(7208, "6.1")}}
 	ignored = &diag.Kind{ID: "SPF-IGNORED-TERM", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
@@ -103,9 +103,10 @@ var Check = &diag.Check{
 		heloMissing, expUnusable, obsoleteType, atCNAME, ok, recordOK, heloOK, skipped},
 	Needs:        diag.Needs{IP: true},
 	Uses:         diag.Doors{DNS: true, Clock: true},
-	Requires:     []diag.AnyFact{facts.SPFTree, facts.SPFResult},
+	Requires:     []diag.AnyFact{facts.SPFTree, facts.SPFResult, facts.ObsoleteSPF},
 	Run:          run,
 	Undetermined: undetermined,
+	Skipped:      skipped,
 }
 
 // near is from how many lookups on the budget is called nearly used up: one
@@ -124,7 +125,7 @@ func run(ctx context.Context, j *diag.Job) error {
 		// RFC 7208 §2.4: without a Return-Path the HELO name is judged.
 		c.domain, c.identity = t.Helo, "helo"
 		if t.Helo == "" {
-			j.Report(diag.Finding{Kind: skipped, Subject: t.Domain, Args: diag.Args{"missing": "--helo"}})
+			j.Report(diag.Finding{Kind: skipped, Subject: t.Domain, Args: diag.Args{"missing": "helo"}})
 			j.SetData(Data{Identity: "helo"})
 			return nil
 		}
@@ -137,7 +138,11 @@ func run(ctx context.Context, j *diag.Job) error {
 			facts.SPFResult.Start(j.World, facts.SPFAsk{IP: ip, Helo: t.Helo})
 		}
 	}
-	c.learnObsolete()
+	isName := false
+	if name, err := dnsq.ParseName(c.domain); err == nil {
+		facts.ObsoleteSPF.Start(j.World, name)
+		isName = true
+	}
 	var err error
 	if c.tree, err = facts.SPFTree.Of(ctx, j.World, spfName(c.domain)); err != nil {
 		return err
@@ -152,6 +157,11 @@ func run(ctx context.Context, j *diag.Job) error {
 			continue
 		}
 		if c.helos[i], err = facts.SPFResult.Of(ctx, j.World, facts.SPFAsk{IP: ip, Helo: t.Helo}); err != nil {
+			return err
+		}
+	}
+	if isName {
+		if c.obsolete, err = facts.ObsoleteSPF.Of(ctx, j.World, spfName(c.domain)); err != nil {
 			return err
 		}
 	}
@@ -189,14 +199,6 @@ func (c *run1) heloApart() bool {
 	}
 	name, err := dnsq.ParseName(h)
 	return err == nil && strings.Contains(name, ".")
-}
-
-func (c *run1) learnObsolete() {
-	if name, err := dnsq.ParseName(c.domain); err == nil {
-		// An old type that some servers mishandle: whether it is there decides
-		// nothing, so that it goes unanswered is no trouble.
-		c.obsolete, _ = c.Optional().Ask(c.ctx, dnsq.Q(name, dnsq.TypeSPF))
-	}
 }
 
 // report reports a finding, each (kind, subject, key) once: the analysis and
@@ -246,7 +248,7 @@ func (c *run1) judge() {
 			}
 		}
 		if len(c.Target.IPs) == 0 {
-			c.report(diag.Finding{Kind: skipped, Subject: root.Domain, Args: diag.Args{"missing": "--ip"}})
+			c.report(diag.Finding{Kind: skipped, Subject: root.Domain, Args: diag.Args{"missing": "ip"}})
 		}
 		if !c.faulty {
 			c.report(diag.Finding{Kind: recordOK, Subject: root.Domain, Args: diag.Args{"count": c.tree.Lookups},
@@ -289,9 +291,11 @@ func (c *run1) problem(p *spf.Problem) {
 		if e.Text == "" { // something is missing: show the term that lacks it
 			f.Args["text"] = p.Record.Terms[e.Term].Text
 		}
+		var at []spf.Span
 		for _, e := range p.Record.Errors {
-			f.Evidence = append(f.Evidence, c.spot(p.Domain, p.Record, e.Span)...)
+			at = append(at, e.Span)
 		}
+		f.Evidence = c.spots(p.Domain, p.Record, at)
 		f.Fixes = c.fixSyntax(p)
 	case spf.ProblemLookups:
 		// A circle ends in too many lookups for every sender that goes round it:

@@ -149,7 +149,7 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, t dia
 
 // verdict turns a report into an exit code.
 func (f *runFlags) verdict(r *diag.Report) error {
-	counts := r.Counts()
+	counts := r.Decisive()
 	switch {
 	case counts[diag.Fail] > 0, f.failOn == "warn" && counts[diag.Warn] > 0:
 		return &exitError{code: exitFound}

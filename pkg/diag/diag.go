@@ -151,6 +151,23 @@ type Kind struct {
 	Key   []string
 	Refs  []Ref
 	Since string // the version that brought it, "0.1"
+	// Harmless marks an inconclusive kind about something that the verdict does
+	// not need: it is said and counted, but leaves the status of its check and of
+	// the run, and so the exit code, as they are.
+	Harmless bool
+	// Moots: with a finding of this kind everything that other checks say about
+	// its subject, or about names below, is beside the point. The engine puts
+	// one finding of their kind Skipped in its place.
+	Moots bool
+}
+
+// Weight is the status with which a finding of the kind counts for its check
+// and for the run: Status, or Skip if it is harmless.
+func (k *Kind) Weight() Status {
+	if k.Harmless {
+		return Skip
+	}
+	return k.Status
 }
 
 // Args are the values of a finding, by name. Values are string, int, bool or
@@ -186,8 +203,9 @@ type Fix struct {
 	// Verified: the engine laid the edits over the DNS, ran every check again,
 	// the finding was gone and nothing got worse. Only the engine sets it.
 	Verified bool
-	// Unverified says why not, as IDs of the findings that stayed or came, or
-	// "inconclusive:" and what could not be asked. Only the engine sets it.
+	// Unverified says why not: IDs of the findings that stayed or came,
+	// "inconclusive:" and a question that got no answer, "edit:" and why the edits
+	// cannot be made, or "not-tried". Only the engine sets it.
 	Unverified []string
 }
 
@@ -266,6 +284,9 @@ type Check struct {
 	// Undetermined is the Kind for what could not be found out; also in Kinds.
 	// Its Args are at least "question" and "reason".
 	Undetermined *Kind
+	// Skipped is the Kind for not having looked, also in Kinds; its argument is
+	// "missing", a code for why: "ip", "domain". nil if the check always looks.
+	Skipped *Kind
 }
 
 // Kind returns the check's Kind with that ID, or nil.
@@ -290,6 +311,19 @@ type Target struct {
 	IPs        []netip.Addr
 	Selectors  []string
 	DKIMDomain string // d=
+	Blocklists Blocklists
+}
+
+// Blocklists say which DNS blocklists to ask beside the usual ones. A report
+// does not hold them.
+type Blocklists struct {
+	All   bool     `json:"-"` // minor ones too
+	Extra []string `json:"-"` // zones by name: what dnsbl.ParseSpec takes
+	// Keyed are the services that a key is there for. The keys themselves are
+	// known to the resolver alone (dnsq.Rewrite).
+	Keyed []string `json:"-"`
+	// Server is which resolver is asked, as in [Report].Server.
+	Server string `json:"-"`
 }
 
 // MailFromDomain is the part of MailFrom after the last @, or all of it, as
@@ -341,13 +375,24 @@ func (r *Report) Status() Status {
 
 // Counts is the number of findings of each status.
 func (r *Report) Counts() map[Status]int {
+	return r.count(func(k *Kind) bool { return true })
+}
+
+// Decisive is Counts without harmless findings: what an exit code goes by.
+func (r *Report) Decisive() map[Status]int {
+	return r.count(func(k *Kind) bool { return !k.Harmless })
+}
+
+func (r *Report) count(which func(*Kind) bool) map[Status]int {
 	m := make(map[Status]int, len(Statuses))
 	for _, s := range Statuses {
 		m[s] = 0
 	}
 	for i := range r.Checks {
 		for j := range r.Checks[i].Findings {
-			m[r.Checks[i].Findings[j].Kind.Status]++
+			if k := r.Checks[i].Findings[j].Kind; which(k) {
+				m[k.Status]++
+			}
 		}
 	}
 	return m

@@ -18,10 +18,12 @@ var (
 // Validate looks at the descriptors of checks before anything runs. The rules:
 //   - a check has a name (lower case, "spf"), unique; documents; a Run
 //   - it has kinds, and Undetermined is one of them, inconclusive, with the
-//     arguments "question" and "reason"
+//     arguments "question" and "reason"; Skipped, if there is one, is a skip
+//     with the argument "missing"
 //   - an ID is upper case ("SPF-MISSING"), starts with the check's prefix and
 //     is unique over all checks
 //   - a fail or warn kind names an owner; every kind has a reference
+//   - only an inconclusive kind is harmless
 //   - arguments are lower case, unique, and not "subject", which all texts have;
 //     keys are arguments
 //   - Since is a version, "0.1"
@@ -67,6 +69,9 @@ func Validate(checks []*Check, languages ...string) []error {
 		case u.checkArgs(Args{"question": "", "reason": ""}) != nil:
 			bad("check %s: Undetermined (%s) must have exactly the arguments question and reason", c.Name, u.ID)
 		}
+		if k := c.Skipped; k != nil && (c.Kind(k.ID) != k || k.Status != Skip || k.checkArgs(Args{"missing": ""}) != nil) {
+			bad("check %s: Skipped (%s) must be one of Kinds, of status skip, with the argument missing alone", c.Name, k.ID)
+		}
 		prefix := ""
 		for _, k := range c.Kinds {
 			if !kindID.MatchString(k.ID) {
@@ -86,6 +91,9 @@ func Validate(checks []*Check, languages ...string) []error {
 			ids[k.ID] = c.Name
 			if (k.Status == Fail || k.Status == Warn) && k.Owner == Nobody {
 				bad("%s: a %s kind names who must act", k.ID, k.Status)
+			}
+			if k.Harmless && k.Status != Inconclusive {
+				bad("%s: only an inconclusive kind can be harmless", k.ID)
 			}
 			if len(k.Refs) == 0 {
 				bad("%s: no reference", k.ID)

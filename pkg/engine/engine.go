@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -55,6 +56,7 @@ func Run(ctx context.Context, c Config, t diag.Target) *diag.Report {
 		wg.Go(func() { r.Checks[i] = runOne(ctx, ch, job) })
 	}
 	wg.Wait()
+	moot(r)
 	r.Duration = time.Since(begin)
 
 	all := map[dnsq.Question]bool{}
@@ -86,6 +88,44 @@ func Run(ctx context.Context, c Config, t diag.Target) *diag.Report {
 		r.Trouble = append(r.Trouble, *tr)
 	}
 	return r
+}
+
+// moot takes out what other checks say about a subject that one check has found
+// to be beside the point, such as a domain that does not exist: one clear
+// finding, not twenty that follow from it. A check that is left out by the
+// person moots nothing, so each check still judges on its own.
+func moot(r *diag.Report) {
+	type verdict struct {
+		check   *diag.Check
+		subject string
+	}
+	var moots []verdict
+	for i := range r.Checks {
+		for j := range r.Checks[i].Findings {
+			if f := &r.Checks[i].Findings[j]; f.Kind.Moots {
+				moots = append(moots, verdict{r.Checks[i].Check, f.Subject})
+			}
+		}
+	}
+	for _, m := range moots {
+		for i := range r.Checks {
+			cr := &r.Checks[i]
+			if cr.Check == m.check || cr.Check.Skipped == nil {
+				continue
+			}
+			kept := slices.DeleteFunc(slices.Clone(cr.Findings), func(f diag.Finding) bool {
+				return dnsq.AtOrBelow(f.Subject, m.subject)
+			})
+			if len(kept) == len(cr.Findings) {
+				continue
+			}
+			cr.Findings = append(kept, diag.Finding{Kind: cr.Check.Skipped, Subject: m.subject, Args: diag.Args{"missing": "domain"}})
+			cr.Status = diag.Skip
+			for j := range cr.Findings {
+				cr.Status = max(cr.Status, cr.Findings[j].Kind.Weight())
+			}
+		}
+	}
 }
 
 // runOne runs one check to its end, whatever happens inside it.
@@ -128,7 +168,7 @@ func runOne(ctx context.Context, ch *diag.Check, job *diag.Job) (cr diag.CheckRe
 		cr.Findings = append(cr.Findings, undetermined("-", "internal"))
 	}
 	for i := range cr.Findings {
-		cr.Status = max(cr.Status, cr.Findings[i].Kind.Status)
+		cr.Status = max(cr.Status, cr.Findings[i].Kind.Weight())
 	}
 	// A resolver that panicked met its asker as an error (World.Ask): what could
 	// not be learnt is inconclusive, and todoku is broken all the same.
@@ -148,7 +188,7 @@ func runOne(ctx context.Context, ch *diag.Check, job *diag.Job) (cr diag.CheckRe
 //   - its finding is gone,
 //   - no finding of status fail is there that was not there before,
 //   - no check's status is worse than before,
-//   - and nothing became inconclusive.
+//   - and nothing became inconclusive, but for what is harmless (diag.Kind).
 //
 // A record that was hidden behind a worse fault may come to light with a
 // warning; that is not worse. Where a finding has a verified fix, fixes that
@@ -218,7 +258,7 @@ func verify(ctx context.Context, c Config, r *diag.Report, before map[string]boo
 			switch p := g.Fingerprint(); {
 			case p == fp:
 				gone = false
-			case before[p]:
+			case before[p], g.Kind.Harmless:
 			case g.Kind.Status == diag.Inconclusive && len(g.Unknown) > 0:
 				for _, e := range g.Unknown {
 					x.Unverified = append(x.Unverified, "inconclusive:"+e.Question.String())

@@ -3,8 +3,10 @@ package facts
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/spf"
 )
 
@@ -38,3 +40,19 @@ var SPFResult = &diag.Fact[SPFAsk, *spf.Verdict]{
 // asked for the whole tree in parallel, and asking the same set of questions
 // in every run keeps reports and recordings the same.
 func checker(w *diag.World) *spf.Checker { return &spf.Checker{Resolver: w, Now: w.Now} }
+
+// obsoletePatience is how long a report waits for records of the obsolete type:
+// some servers never answer for it, and nothing depends on it.
+const obsoletePatience = 2 * time.Second
+
+// ObsoleteSPF is the fact: records of the type SPF (99), which RFC 7208 §3.1
+// gave up. It never has an error; nil is "not learnt", which is no trouble.
+var ObsoleteSPF = &diag.Fact[string, *dnsq.Answer]{
+	Name: "spf-obsolete",
+	Learn: func(ctx context.Context, w *diag.World, domain string) (*dnsq.Answer, error) {
+		ctx, cancel := context.WithTimeout(ctx, obsoletePatience)
+		defer cancel()
+		a, _ := w.Optional().Ask(ctx, dnsq.Q(domain, dnsq.TypeSPF))
+		return a, nil
+	},
+}

@@ -118,7 +118,7 @@ func unanswered(r *diag.Report) int {
 	for i := range r.Checks {
 		for j := range r.Checks[i].Findings {
 			f := &r.Checks[i].Findings[j]
-			if f.Kind.Status != diag.Inconclusive {
+			if f.Kind.Weight() != diag.Inconclusive {
 				continue
 			}
 			findings++

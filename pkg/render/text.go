@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fatih/color"
@@ -193,7 +194,27 @@ func (t *textReport) trouble() {
 	case dnsq.OverDue:
 		fix = t.cat.T("trouble.fix.budget", nil)
 	}
+	if slices.ContainsFunc(groups, func(g *troubleGroup) bool { return dnssecBroken(g.errs) }) {
+		fix = t.cat.T("trouble.fix.dnssec", nil)
+	}
 	t.detail("fix", t.say(fix))
+}
+
+// dnssecBroken reports whether a resolver said that it could not validate: it
+// got an answer and threw it away. Codes 6 to 12 of RFC 8914 §4.
+func dnssecBroken(errs []*dnsq.Error) bool {
+	for _, e := range errs {
+		if e == nil {
+			continue
+		}
+		for _, s := range e.EDE {
+			code, _, _ := strings.Cut(s, " ")
+			if n, err := strconv.Atoi(strings.TrimSuffix(code, ":")); err == nil && n >= 6 && n <= 12 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // A troubleGroup is questions without an answer for one reason, from one server.
@@ -256,7 +277,7 @@ func (t *textReport) unansweredAs(what string, e *dnsq.Error) []span {
 		}
 		out = append(out, t.dim(" · EDE "+t.cat.Value("", s)))
 	}
-	if e.Detail != "" && t.o.Verbose {
+	if e.Detail != "" && (t.o.Verbose || e.Reason == dnsq.Malformed) {
 		out = append(out, t.dim(" · "+t.cat.Value("", e.Detail)))
 	}
 	return out
@@ -346,7 +367,11 @@ func (t *textReport) finding(f *diag.Finding, full bool) {
 	if why := t.cat.Why(f); why != "" {
 		t.detail("effect", t.say(why))
 	}
-	if fix := t.cat.Fix(f); fix != "" {
+	fix := t.cat.Fix(f)
+	if dnssecBroken(f.Unknown) {
+		fix = t.cat.T("trouble.fix.dnssec", nil)
+	}
+	if fix != "" {
 		var spans []span
 		if o := f.Who(); o != diag.Nobody {
 			spans = append(spans, t.loud(t.cat.T("fix.who", diag.Args{"owner": t.owner(o)})+" "))
@@ -474,7 +499,7 @@ func (t *textReport) unknown(f *diag.Finding) {
 		}
 		// The message names its question and reason; once is enough.
 		named := e.Question.String() == f.Args["question"] && string(e.Reason) == f.Args["reason"]
-		if named && e.Server == t.r.Server && len(e.EDE) == 0 && !t.o.Verbose {
+		if named && e.Server == t.r.Server && len(e.EDE) == 0 && e.Reason != dnsq.Malformed && !t.o.Verbose {
 			continue
 		}
 		list = append(list, e)
@@ -512,12 +537,17 @@ func (t *textReport) fixes(f *diag.Finding) {
 	}
 }
 
-// unverified says why a fix was not verified. The engine gives IDs, or
-// "inconclusive:" and a question.
+// unverified says why a fix was not verified: see diag.Fix.
 func unverified(cat *i18n.Catalog, why []string) string {
 	var ids, questions []string
+	refused := ""
 	for _, s := range why {
-		if q, ok := strings.CutPrefix(s, "inconclusive:"); ok {
+		if s == "not-tried" {
+			continue
+		}
+		if e, ok := strings.CutPrefix(s, "edit:"); ok {
+			refused = strings.TrimSpace(e)
+		} else if q, ok := strings.CutPrefix(s, "inconclusive:"); ok {
 			questions = append(questions, strings.TrimSpace(q))
 		} else {
 			ids = append(ids, s)
@@ -529,6 +559,9 @@ func unverified(cat *i18n.Catalog, why []string) string {
 	}
 	if len(questions) > 0 {
 		out = append(out, cat.T("fix.unknown", diag.Args{"questions": questions}))
+	}
+	if refused != "" {
+		out = append(out, cat.T("fix.refused", diag.Args{"why": refused}))
 	}
 	if len(out) == 0 {
 		out = append(out, cat.T("fix.untried", nil))
