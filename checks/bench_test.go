@@ -206,8 +206,18 @@ func BenchmarkCheck(b *testing.B) {
 					ratios = append(ratios, float64(time.Since(start))/float64(time.Duration(chain)*rtt))
 					s.Close()
 				}
-				if n := rep.Counts()[diag.Inconclusive]; n > 0 || rep.Broken() {
-					b.Fatalf("%d inconclusive findings", n)
+				fixes := 0
+				for i := range rep.Checks {
+					for _, f := range rep.Checks[i].Findings {
+						for _, x := range f.Fixes {
+							if x.Verified {
+								fixes++
+							}
+						}
+					}
+				}
+				if n := rep.Counts()[diag.Inconclusive]; n > 0 || rep.Broken() || (fixes > 0) != (c.name == "broken") {
+					b.Fatalf("%d inconclusive findings, %d verified fixes", n, fixes)
 				}
 				slices.Sort(ratios)
 				b.ReportMetric(ratios[len(ratios)/2], "ratio")
