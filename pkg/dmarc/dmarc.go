@@ -135,6 +135,11 @@ const (
 	NoteFOWithoutRUF     = "fo-without-ruf"    // fo is ignored where there is no ruf
 )
 
+// NoteCodes lists every code, in the order above.
+var NoteCodes = []string{NoteNotDMARC, NoteVersionMissing, NoteVersionNotFirst, NoteVersionCase, NoteBadVersion, NoteNoSeparator, NoteEscapedSemicolon, NoteBeforeVersion,
+	NoteOnlyVersion, NoteMissingPolicy, NoteBadPolicy, NoteBadTag, NoteEmptyTag, NoteBadValue, NoteDuplicate, NoteUnknownTag,
+	NoteRemovedTag, NoteNonASCII, NoteControlChar, NoteNoScheme, NoteBadAddress, NoteBadURI, NoteNotMailto, NoteSizeLimit, NoteNameCase, NoteValueCase, NoteFOWithoutRUF}
+
 // A Note is something in a record that is not as it should be.
 type Note struct {
 	Code string

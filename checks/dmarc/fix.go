@@ -1,0 +1,104 @@
+package dmarc
+
+import (
+	"strings"
+
+	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dmarc"
+	"github.com/todoku-mail/todoku/pkg/dnsq"
+	"github.com/todoku-mail/todoku/pkg/orgdomain"
+	"github.com/todoku-mail/todoku/pkg/spf"
+)
+
+func edits(e ...diag.Edit) []diag.Fix { return []diag.Fix{{Owner: diag.DNSAdmin, Edits: e}} }
+
+// replace changes a record of ours; none if it stands with somebody else,
+// behind a CNAME.
+func (c *run1) replace(s *orgdomain.Step, rr *dnsq.RR, text string) []diag.Fix {
+	if rr.Name != s.Name || !c.ours(s.Domain) || text == rr.Text() {
+		return nil
+	}
+	return edits(diag.Edit{Name: rr.Name, Type: "TXT", Old: rr.Text(), New: text})
+}
+
+// fixRepair corrects slips that have one meaning.
+func (c *run1) fixRepair(s *orgdomain.Step, rr *dnsq.RR) []diag.Fix {
+	if text, ok := dmarc.Repair(rr.Text()); ok {
+		return c.replace(s, rr, text)
+	}
+	return nil
+}
+
+// cut takes a tag out, with the semicolon in front of it.
+func (c *run1) cut(s *orgdomain.Step, rr *dnsq.RR, at dmarc.Span) []diag.Fix {
+	text := rr.Text()
+	head := strings.TrimRight(text[:at.Start], " \t")
+	if !strings.HasSuffix(head, ";") {
+		return nil
+	}
+	return c.replace(s, rr, strings.TrimRight(head[:len(head)-1], " \t")+text[at.End:])
+}
+
+// fixMultiple keeps the record that includes all others, if there is one. Which
+// of two that contradict each other was meant, only a person can say.
+func (c *run1) fixMultiple(s *orgdomain.Step) []diag.Fix {
+	for _, keep := range s.Records {
+		k := dmarc.Parse(keep.Text())
+		var e []diag.Edit
+		for _, rr := range s.Records {
+			if rr == keep {
+				continue
+			}
+			if rr.Name != s.Name || rr.Text() == keep.Text() || !dmarc.Includes(k, dmarc.Parse(rr.Text())) {
+				e = nil
+				break
+			}
+			e = append(e, diag.Edit{Name: rr.Name, Type: "TXT", Old: rr.Text()})
+		}
+		if e != nil {
+			return edits(e...)
+		}
+	}
+	return nil
+}
+
+// fixMove moves a record from the wrong name to the right one.
+func (c *run1) fixMove(rrs []*dnsq.RR) []diag.Fix {
+	a := c.own().Answer
+	if len(rrs) != 1 || len(a.Chain) > 0 || len(meant(a)) > 0 || !dnsq.AtOrBelow(rrs[0].Name, c.from) {
+		return nil
+	}
+	rr := rrs[0]
+	text := rr.Text()
+	if r := dmarc.Parse(text); r.Fatal != nil || len(r.Problems()) > 0 {
+		var ok bool
+		if text, ok = dmarc.Repair(text); !ok {
+			return nil
+		}
+	}
+	return edits(diag.Edit{Name: rr.Name, Type: "TXT", Old: rr.Text()}, diag.Edit{Name: c.own().Name, Type: "TXT", New: text})
+}
+
+// fixMissing publishes the policy that asks for nothing: the only one that
+// cannot harm mail that was forgotten. A parked domain says by itself that
+// there is none.
+func (c *run1) fixMissing() []diag.Fix {
+	a := c.own().Answer
+	if a == nil || len(a.Chain) > 0 {
+		return nil
+	}
+	text := "v=DMARC1; p=none"
+	if c.parked {
+		text = "v=DMARC1; p=reject"
+	}
+	return edits(diag.Edit{Name: c.own().Name, Type: "TXT", New: text})
+}
+
+// fixForeign removes an SPF record from a name that sends no mail. What other
+// texts are for, only a person can say.
+func (c *run1) fixForeign(rr *dnsq.RR) []diag.Fix {
+	if !spf.IsSPF(rr.Text()) || rr.Name != c.own().Name {
+		return nil
+	}
+	return edits(diag.Edit{Name: rr.Name, Type: "TXT", Old: rr.Text()})
+}
