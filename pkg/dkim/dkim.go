@@ -48,10 +48,11 @@
 // # Where the RFC leaves a choice
 //
 //   - Several TXT records at one selector: "the results are undefined"
-//     (§3.6.2.2). Verifiers take the first that they get, or the first that
-//     parses, or none; DNS servers rotate the order. Here it is [Multiple],
-//     which is no usable key.
-//   - A record that breaks the grammar is to be ignored (§6.1.2, item 3). Some
+//     (§3.6.2.2), and a verifier may choose one or try them all (§6.1.2). In
+//     practice some take the first that they get, some the first that parses,
+//     some none, and DNS servers rotate the order. Here it is [Multiple], which
+//     is no usable key.
+//   - A record that breaks the grammar is to be ignored (§6.1.2). Some
 //     breaches are read past by most verifiers in use, though not by all: an
 //     empty tag (";;"), a v= that is not first, rsa or sha256 in capitals,
 //     other octets than ASCII in a note. They are errors like the rest, with
@@ -177,7 +178,7 @@ func (r *Result) ask(ctx context.Context, res dnsq.Resolver, name string) {
 	q := dnsq.Q(name, dnsq.TypeTXT)
 	a, err := res.Ask(ctx, q)
 	if err != nil {
-		// §6.1.2 item 1: no answer is a temporary failure, never "no key".
+		// §6.1.2: no answer is a temporary failure, never "no key".
 		r.Status, r.Err = Undetermined, dnsq.AsError(q, err)
 		return
 	}
@@ -201,7 +202,7 @@ func (r *Result) read(a *dnsq.Answer) {
 	}
 	switch {
 	case len(r.Keys) == 0:
-		// §6.1.2 item 2: no key for signature.
+		// §6.1.2: no key for signature.
 		r.Status = Missing
 	case attempts == 0:
 		r.Status = NotKey
