@@ -1,0 +1,6 @@
+package dnsbl
+
+var (
+	Parse     = parse
+	ListsText = listsText
+)
