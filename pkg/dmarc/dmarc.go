@@ -342,7 +342,7 @@ func (r *Record) version() {
 		return
 	}
 	// Not a record. Was it meant to be one?
-	low := strings.ToLower(text)
+	low := lower(text)
 	for i := range r.Tags {
 		if t := &r.Tags[i]; t.Name == "v" && strings.HasPrefix(strings.ToLower(t.Value), "dmarc1") {
 			if t.Start == len(text)-len(strings.TrimLeft(text, " \t")) {
@@ -367,6 +367,18 @@ func (r *Record) version() {
 		return
 	}
 	fatal(NoteNotDMARC, Span{0, len(text)})
+}
+
+// lower is s with ASCII letters in lower case, of the same length whatever
+// octets it holds (strings.ToLower replaces what is not UTF-8).
+func lower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
 }
 
 func policy(s string) Policy {

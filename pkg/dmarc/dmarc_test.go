@@ -142,6 +142,7 @@ func TestSpans(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"v=dmarc1; p=none": "dmarc1", `v=DMARC1\; p=none`: `DMARC1\`, "p=none; v=DMARC1": "v=DMARC1", "  v=DMARC1": "  ",
+		"\xbc\xbc\xbcv=DMARC1": "\xbc\xbc\xbc", // octets that are not UTF-8 do not shift the place
 	} {
 		if f := dmarc.Parse(text).Fatal; f.Text != want || text[f.Start:f.End] != want {
 			t.Errorf("%q: points at %q, want %q", text, f.Text, want)
@@ -282,7 +283,7 @@ func TestIncludes(t *testing.T) {
 // orgdomain judges it, and a repair is sound and final.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"v=DMARC1; p=reject; sp=none; rua=mailto:a@example.com!10m,https://x/; pct=50; fo=1:d; psd=y; t=y",
-		"\u201cv=DMARC1; p=\u201dreject", `v=DMARC1\; p=none`, "p=none; v=dmarc1 ;;", "v=DMARC1;psd=n;rua=a@b.c d@e.f", "v:DMARC1 p:none"} {
+		"\u201cv=DMARC1; p=\u201dreject", `v=DMARC1\; p=none`, "p=none; v=dmarc1 ;;", "v=DMARC1;psd=n;rua=a@b.c d@e.f", "v:DMARC1 p:none", "0\xbc\xbcvDMARC1"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
