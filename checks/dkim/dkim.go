@@ -63,7 +63,7 @@ var (
 		Args: []string{"selector", "bits"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(8301, "3.2"), gmail}}
 	keyTooLong = &diag.Kind{ID: "DKIM-KEY-TOO-LONG", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
 		Args: []string{"selector", "bits"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(8301, "3.2")}}
-	testing = &diag.Kind{ID: "DKIM-TESTING", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+	testingOnly = &diag.Kind{ID: "DKIM-TESTING", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: bySelector, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "3.6.1")}}
 	sha1Only = &diag.Kind{ID: "DKIM-SHA1-ONLY", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: bySelector, Key: bySelector, Refs: []diag.Ref{diag.RFC(8301, "3.1"), diag.RFC(6376, "3.6.1")}}
@@ -102,7 +102,7 @@ var Check = &diag.Check{
 	Name: "dkim",
 	Docs: docs,
 	Kinds: []*diag.Kind{keyMissing, targetMissing, notAKey, nameDoubled, nameMisplaced, keyRevoked, keySyntax, keyTooShort,
-		privateKey, multipleKeys, hashUnknown, notForMail, selectorInvalid, undetermined, keyWeak, keyTooLong, testing,
+		privateKey, multipleKeys, hashUnknown, notForMail, selectorInvalid, undetermined, keyWeak, keyTooLong, testingOnly,
 		sha1Only, notStrict, cnameDangling, nonePublished, noSelector, keyUnused, notNeeded, wildcardKey, wildcardRevoked,
 		wildcardTXT, byProvider, ed25519Only, obsoleteTag, ok, skipped},
 	Uses:         diag.Doors{DNS: true},
@@ -426,7 +426,7 @@ func (c *run1) judgeRecord(r *dkim.Result) {
 	// testing mode differently from unsigned email, even should the signature
 	// fail to verify."
 	if k.Testing() {
-		f := c.report(testing, r, nil)
+		f := c.report(testingOnly, r, nil)
 		spot(f, k.Tag("t").Span)
 		f.Fixes = c.fixText(r, withoutTesting)
 	}
