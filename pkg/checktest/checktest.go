@@ -6,7 +6,9 @@
 //
 //	-- target --           one "key: value" a line: domain, ip (repeatable),
 //	                       helo, mail-from (<> is the null sender), from,
-//	                       selector (repeatable), dkim-domain
+//	                       selector (repeatable), dkim-domain, dnsbl (a
+//	                       blocklist's zone, repeatable), dnsbl-all (yes),
+//	                       dnsbl-key (a service, repeatable), server
 //	-- zone NAME --        a zone file for NAME; "; want ID arg=value" behind a
 //	                       record: a finding ID rests on that very record
 //	-- faults --           one "name TYPE reason" a line, reason as in
@@ -220,8 +222,16 @@ func parseTarget(lines []string) (diag.Target, error) {
 			t.Selectors = append(t.Selectors, val)
 		case "dkim-domain":
 			t.DKIMDomain = val
+		case "dnsbl":
+			t.Blocklists.Extra = append(t.Blocklists.Extra, val)
+		case "dnsbl-all":
+			t.Blocklists.All = val == "yes"
+		case "dnsbl-key":
+			t.Blocklists.Keyed = append(t.Blocklists.Keyed, val)
+		case "server":
+			t.Blocklists.Server = val
 		default:
-			return t, fmt.Errorf("target key %q: expected domain, ip, helo, mail-from, from, selector or dkim-domain", key)
+			return t, fmt.Errorf("target key %q: expected domain, ip, helo, mail-from, from, selector, dkim-domain, dnsbl, dnsbl-all, dnsbl-key or server", key)
 		}
 	}
 	if t.Domain == "" {
