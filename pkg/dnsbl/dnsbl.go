@@ -149,7 +149,8 @@ func (l *List) Question(s Subject) dnsq.Question {
 }
 
 // Test are the entries for tests: one that the list must hold, one that it
-// must not (RFC 5782 §5).
+// must not (RFC 5782 §5). Those for IPv6 prove less than one would wish: rbldnsd
+// answers for IPv4-mapped addresses from a list's IPv4 data.
 func (l *List) Test(k Kind) (listed, not Subject) {
 	switch k {
 	case IPv4:
