@@ -49,6 +49,8 @@ var (
 		Args: []string{"selector", "bits"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(8301, "3.2"), gmail}}
 	privateKey = &diag.Kind{ID: "DKIM-PRIVATE-KEY-PUBLISHED", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.1",
 		Args: bySelector, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "3.6.1"), diag.RFC(6376, "8")}}
+	keyMismatch = &diag.Kind{ID: "DKIM-KEY-MISMATCH", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.1",
+		Args: bySelector, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "6.1.3")}}
 	multipleKeys = &diag.Kind{ID: "DKIM-MULTIPLE-KEYS", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"selector", "count"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "3.6.2.2")}}
 	hashUnknown = &diag.Kind{ID: "DKIM-HASH-UNKNOWN", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
@@ -59,6 +61,11 @@ var (
 		Args: bySelector, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "3.1"), diag.RFC(1035, "2.3.4")}}
 	undetermined = &diag.Kind{ID: "DKIM-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"question", "reason"}, Key: []string{"question"}, Refs: []diag.Ref{diag.RFC(6376, "6.1.2")}}
+	// Harmless: a key that works was found, or the fault itself, and what was not
+	// learnt could only add to it. A selector that got no answer is then no more
+	// than one that nobody thought of.
+	searchIncomplete = &diag.Kind{ID: "DKIM-SEARCH-INCOMPLETE", Status: diag.Inconclusive, Harmless: true, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"question", "reason", "count"}, Key: []string{"question"}, Refs: []diag.Ref{diag.RFC(6376, "3.1")}}
 	keyWeak = &diag.Kind{ID: "DKIM-KEY-WEAK", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
 		Args: []string{"selector", "bits"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(8301, "3.2"), gmail}}
 	keyTooLong = &diag.Kind{ID: "DKIM-KEY-TOO-LONG", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
@@ -71,10 +78,8 @@ var (
 		Args: []string{"selector", "problem"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "3.6.1"), diag.RFC(6376, "3.2")}}
 	cnameDangling = &diag.Kind{ID: "DKIM-CNAME-DANGLING", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
 		Args: []string{"selector", "target"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "6.1.2"), diag.RFC(1034, "3.6.2")}}
-	nonePublished = &diag.Kind{ID: "DKIM-NONE-PUBLISHED", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
-		Refs: []diag.Ref{diag.RFC(8020, "2"), diag.RFC(6376, "3.6.2.1"), gmail}}
 	noSelector = &diag.Kind{ID: "DKIM-NO-SELECTOR-FOUND", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
-		Args: []string{"count"}, Refs: []diag.Ref{diag.RFC(6376, "3.1"), gmail}}
+		Args: []string{"count", "base"}, Refs: []diag.Ref{diag.RFC(8020, "2"), diag.RFC(6376, "3.1"), gmail}}
 	keyUnused = &diag.Kind{ID: "DKIM-KEY-UNUSED", Status: diag.Info, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"selector", "problem"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "3.6.1"), diag.RFC(6376, "3.1")}}
 	notNeeded = &diag.Kind{ID: "DKIM-NOT-NEEDED", Status: diag.Info, Since: "0.1",
@@ -93,6 +98,8 @@ var (
 		Args: bySelector, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "3.6.1"), diag.RFC(4871, "3.6.1")}}
 	skipped = &diag.Kind{ID: "DKIM-SKIPPED", Status: diag.Skip, Since: "0.1",
 		Args: []string{"missing"}, Refs: []diag.Ref{diag.RFC(6376, "3.6.2.1")}}
+	keyMatches = &diag.Kind{ID: "DKIM-KEY-MATCHES", Status: diag.Pass, Since: "0.1",
+		Args: bySelector, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "6.1.3")}}
 	ok = &diag.Kind{ID: "DKIM-OK", Status: diag.Pass, Since: "0.1",
 		Args: []string{"selector", "type", "bits"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "3.6.1"), diag.RFC(8301, "3.2")}}
 )
@@ -102,9 +109,9 @@ var Check = &diag.Check{
 	Name: "dkim",
 	Docs: docs,
 	Kinds: []*diag.Kind{keyMissing, targetMissing, notAKey, nameDoubled, nameMisplaced, keyRevoked, keySyntax, keyTooShort,
-		privateKey, multipleKeys, hashUnknown, notForMail, selectorInvalid, undetermined, keyWeak, keyTooLong, testingOnly,
-		sha1Only, notStrict, cnameDangling, nonePublished, noSelector, keyUnused, notNeeded, wildcardKey, wildcardRevoked,
-		wildcardTXT, byProvider, ed25519Only, obsoleteTag, ok, skipped},
+		privateKey, keyMismatch, multipleKeys, hashUnknown, notForMail, selectorInvalid, undetermined, searchIncomplete, keyWeak, keyTooLong, testingOnly,
+		sha1Only, notStrict, cnameDangling, noSelector, keyUnused, notNeeded, wildcardKey, wildcardRevoked,
+		wildcardTXT, byProvider, ed25519Only, obsoleteTag, keyMatches, ok, skipped},
 	Uses:         diag.Doors{DNS: true},
 	Requires:     []diag.AnyFact{facts.DKIMKeys},
 	Run:          run,
@@ -154,7 +161,7 @@ func run(ctx context.Context, j *diag.Job) error {
 	} else {
 		c.judgeGuessed(ctx)
 	}
-	if u := s.Usable(); len(u) > 0 && !slices.ContainsFunc(u, func(r *dkim.Result) bool { return r.Key().Type != dkim.Ed25519 }) {
+	if u := s.Usable(); len(u) > 0 && len(s.Incomplete()) == 0 && !slices.ContainsFunc(u, func(r *dkim.Result) bool { return r.Key().Type != dkim.Ed25519 }) {
 		// RFC 8463 §6: signers may sign with both; verifiers that do not know
 		// Ed25519 see an unsigned message.
 		c.report(ed25519Only, nil, nil)
@@ -225,6 +232,11 @@ func (c *run1) judgeNamed(k *facts.DKIMKey) {
 			for i := range k.Elsewhere {
 				c.misplaced(&k.Elsewhere[i])
 			}
+			c.incomplete(k.Unlooked)
+		case len(k.Unlooked) > 0:
+			// No key here; but whether it has to be published or only moved, and
+			// so who has to do what, was not learnt.
+			c.undetermined(k.Unlooked...)
 		case r.Status == dkim.NotKey:
 			f := c.report(notAKey, r, nil)
 			if len(r.Keys) > 1 {
@@ -248,11 +260,15 @@ func (c *run1) judgeNamed(k *facts.DKIMKey) {
 	c.provider(r)
 }
 
-// judgeGuessed judges what the search found.
+// judgeGuessed judges what the search found. What depends on there being no
+// other key is said only if every question was answered: fewer answers must
+// not prove what more would refute.
 func (c *run1) judgeGuessed(ctx context.Context) {
 	usable := len(c.Usable()) > 0
-	if c.Wildcard != nil {
-		c.judgeWildcard()
+	missing := c.Incomplete()
+	sure := usable || len(missing) == 0
+	if c.Wildcard != nil && !c.WildUnsure {
+		c.judgeWildcard(sure)
 	}
 	attempts := 0 // keys with a fault that was reported: DKIM is set up, and broken
 	for i := range c.Keys {
@@ -267,54 +283,62 @@ func (c *run1) judgeGuessed(ctx context.Context) {
 		case r.Status == dkim.Missing:
 			// With a key that works beside it, it is one kept for the next change
 			// of keys (Microsoft 365 has two and uses one).
-			if !usable {
+			if !usable && sure {
 				c.report(cnameDangling, r, diag.Args{"target": r.Target()})
 				attempts++
 			}
-		case c.leftover(r, usable):
+		case r.Status == dkim.Revoked, r.Status == dkim.NotKey, usable && c.unusable(r):
 			// Whether anything is signed with it, nobody knows but its owner.
 			c.report(keyUnused, r, diag.Args{"problem": c.problem(r)})
-		default:
+		case sure || !c.unusable(r):
 			c.judgeRecord(r)
 			attempts++
 		}
 		c.provider(r)
 	}
-	for i := range c.Misplaced {
-		c.misplaced(&c.Misplaced[i])
+	if sure {
+		for i := range c.Misplaced {
+			c.misplaced(&c.Misplaced[i])
+		}
 	}
 	switch {
+	case c.WildUnsure && !c.sound():
+		c.unanswered(ctx, missing)
 	case usable:
 		// RFC 6376 §3.1: a domain has as many selectors as it likes; one that
-		// works is enough to say so, and the ones that went unanswered could
-		// only add to it.
-	case len(c.Unknown) > 0:
-		c.unanswered(ctx)
+		// works is enough to say so.
+		c.incomplete(missing)
+	case len(missing) > 0:
+		c.unanswered(ctx, missing)
 	case c.NeverSends && attempts == 0:
 		c.report(notNeeded, nil, nil)
 	case attempts > 0, len(c.Misplaced) > 0:
 	case c.Wildcard != nil && c.Wildcard.Status != dkim.NotKey: // said by judgeWildcard
 	case c.Absent():
-		c.report(nonePublished, nil, nil)
+		// RFC 8020 §2: with no name _domainkey there is nothing below it.
+		c.report(noSelector, nil, diag.Args{"count": len(c.Keys), "base": "absent"})
 	default:
-		c.report(noSelector, nil, diag.Args{"count": len(c.Keys)})
+		c.report(noSelector, nil, diag.Args{"count": len(c.Keys), "base": "open"})
 	}
 }
 
-// leftover reports whether a guessed selector's record is most likely of no
-// concern: revoked, no key at all, or not usable beside one that is. Keys that
-// endanger the domain, used or not, are none.
-func (c *run1) leftover(r *dkim.Result, usable bool) bool {
+// sound reports whether a selector with a record of its own has a usable key.
+func (c *run1) sound() bool {
+	return slices.ContainsFunc(c.Keys, func(k facts.DKIMKey) bool { return !k.Wild && k.Usable() })
+}
+
+// unusable reports whether a guessed selector's record cannot be used in a way
+// that is of no concern beside a key that can: most likely nothing is signed
+// with it, and mail that is signed with the other one is not refused for it. A
+// published private key is a concern whatever else there is.
+func (c *run1) unusable(r *dkim.Result) bool {
 	switch r.Status {
-	case dkim.Revoked, dkim.NotKey:
-		return true
 	case dkim.Syntax:
-		return usable && r.Key().Fault().Code != dkim.ErrPrivateKey
+		return r.Key().Fault().Code != dkim.ErrPrivateKey
 	case dkim.Multiple:
-		return usable
+		return true
 	}
-	k := r.Key()
-	return usable && !k.Usable() && (k.Type != dkim.RSA || k.Bits >= dkim.MinRSA)
+	return !r.Key().Usable()
 }
 
 // problem is a code for why a record is not usable.
@@ -342,8 +366,9 @@ func status(r *dkim.Result) string {
 	return "hash-unknown"
 }
 
-// judgeWildcard judges what any selector gets.
-func (c *run1) judgeWildcard() {
+// judgeWildcard judges what any selector gets. sure: that there is no other
+// usable key, if there is none, was learnt.
+func (c *run1) judgeWildcard(sure bool) {
 	w := c.Wildcard
 	switch w.Status {
 	case dkim.NotKey:
@@ -354,7 +379,7 @@ func (c *run1) judgeWildcard() {
 	case dkim.Revoked:
 		// A revoked key for every selector: the domain says that no signature
 		// of it is genuine, which is what parked domains should say.
-		if !c.NeverSends && len(c.Usable()) == 0 {
+		if sure && !c.NeverSends && len(c.Usable()) == 0 {
 			f := c.report(wildcardRevoked, nil, nil)
 			f.Evidence = allRecords(w)
 		}
@@ -442,6 +467,16 @@ func (c *run1) judgeRecord(r *dkim.Result) {
 		spot(f, t.Span)
 		f.Fixes = c.fixText(r, withoutTag("g"))
 	}
+	if c.Named && k.Usable() && c.Target.ProveKey != nil {
+		// A message signed with the private key does or does not verify with the
+		// published one, as at any receiver.
+		if c.Target.ProveKey(k.Text) == nil {
+			c.report(keyMatches, r, nil)
+		} else {
+			c.report(keyMismatch, r, nil)
+			return
+		}
+	}
 	if sound && k.Usable() {
 		c.report(ok, r, diag.Args{"type": string(k.Type), "bits": k.Bits})
 	}
@@ -483,16 +518,25 @@ func (c *run1) undetermined(es ...*dnsq.Error) {
 	f.Unknown = es
 }
 
-// unanswered reports guessed selectors without an answer, in one finding. They
-// were asked as if they did not matter; now they do, so they are asked for the
-// record: the cache has their errors.
-func (c *run1) unanswered(ctx context.Context) {
+// incomplete says that there may be more than was found.
+func (c *run1) incomplete(es []*dnsq.Error) {
+	if len(es) == 0 {
+		return
+	}
+	f := c.report(searchIncomplete, nil, diag.Args{"question": es[0].Question.String(), "reason": string(es[0].Reason), "count": len(es)})
+	f.Unknown = es
+}
+
+// unanswered reports questions of the search without an answer, in one finding.
+// They were asked as if each did not matter; now they do, so they are asked for
+// the record: the cache has their errors.
+func (c *run1) unanswered(ctx context.Context, es []*dnsq.Error) {
 	var wg sync.WaitGroup
-	for _, e := range c.Unknown {
+	for _, e := range es {
 		wg.Go(func() { _, _ = c.Ask(ctx, e.Question) })
 	}
 	wg.Wait()
-	c.undetermined(c.Unknown...)
+	c.undetermined(es...)
 }
 
 func (c *run1) data() Data {

@@ -54,7 +54,7 @@ func TestTerms(t *testing.T) {
 			codes = append(codes, string(s))
 		}
 		for _, code := range codes {
-			if cat.Value("problem", code) == code {
+			if cat.Term("dkim", "problem", code) == code {
 				t.Errorf("%s: no term problem.%s", lang, code)
 			}
 		}

@@ -87,7 +87,7 @@ var (
 	parkedOK = &diag.Kind{ID: "DMARC-PARKED", Status: diag.Pass, Since: "0.1",
 		Refs: []diag.Ref{diag.RFC(7505, "3"), diag.RFC(9989, "4.7")}}
 	skipped = &diag.Kind{ID: "DMARC-SKIPPED", Status: diag.Skip, Since: "0.1",
-		Args: []string{"problem"}, Refs: []diag.Ref{diag.RFC(9989, "5.3.1")}}
+		Args: []string{"missing"}, Refs: []diag.Ref{diag.RFC(9989, "5.3.1")}}
 )
 
 // Check is the dmarc check.
@@ -101,6 +101,7 @@ var Check = &diag.Check{
 	Requires:     []diag.AnyFact{facts.DMARC, facts.OrgDomain, facts.MX},
 	Run:          run,
 	Undetermined: undetermined,
+	Skipped:      skipped,
 }
 
 // Data are the check's facts for machines.
@@ -127,7 +128,7 @@ type Data struct {
 func run(ctx context.Context, j *diag.Job) error {
 	from, err := dnsq.ParseName(j.Target.From)
 	if err != nil {
-		j.Report(diag.Finding{Kind: skipped, Subject: j.Target.From, Args: diag.Args{"problem": "not-a-name"}})
+		j.Report(diag.Finding{Kind: skipped, Subject: j.Target.From, Args: diag.Args{"missing": "name"}})
 		j.SetData(Data{Walk: []string{}})
 		return nil
 	}
@@ -388,7 +389,7 @@ func (c *run1) absent() {
 	}
 	if c.apex != nil && !c.apex.Exists() && (a == nil || !a.Exists()) {
 		// No domain, no mail: what is wrong is not its policy.
-		c.report(diag.Finding{Kind: skipped, Subject: c.from, Args: diag.Args{"problem": "no-such-domain"}})
+		c.report(diag.Finding{Kind: skipped, Subject: c.from, Args: diag.Args{"missing": "domain"}})
 		return
 	}
 	c.report(diag.Finding{Kind: missing, Subject: c.from, Fixes: c.fixMissing()})

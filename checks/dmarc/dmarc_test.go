@@ -64,7 +64,7 @@ func TestComplete(t *testing.T) {
 			t.Fatal(err)
 		}
 		for v := range values {
-			if cat.Value("problem", v) == v {
+			if cat.Term("dmarc", "problem", v) == v {
 				t.Errorf("%s: no term problem.%s", lang, v)
 			}
 		}

@@ -41,6 +41,9 @@ type IPData struct {
 	Lookups     int        `json:"lookups"`
 	VoidLookups int        `json:"void_lookups"`
 	Problem     string     `json:"problem,omitempty"` // why temperror or permerror: a code
+	// Unsure: the RFC takes an unanswered question for no match (§5.5, §7.3);
+	// with an answer Result might be another.
+	Unsure bool `json:"unsure,omitempty"`
 }
 
 // TermData is a term of the tree with its cost.
@@ -79,7 +82,7 @@ func (c *run1) data() Data {
 	}
 	for i, v := range c.verdicts {
 		e := IPData{IP: c.Target.IPs[i].String(), Result: v.Result, Explanation: v.Explanation,
-			Lookups: v.Lookups, VoidLookups: v.Voids}
+			Lookups: v.Lookups, VoidLookups: v.Voids, Unsure: v.Unsure}
 		if n := len(v.Path); n > 0 {
 			e.Matched = v.Path[n-1].Term.Text
 		}

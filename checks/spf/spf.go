@@ -363,8 +363,12 @@ func (c *run1) unknown() {
 	}
 	needed := map[dnsq.Question]bool{}
 	var void4, void6 []dnsq.Question // one for each term that may be void: a term that stands twice is void twice
+	records := map[string]bool{}     // names of records that could not be fetched
 	var visit func(n *spf.Node, pass bool)
 	visit = func(n *spf.Node, pass bool) {
+		if n.Problem != nil && n.Problem.Code == spf.ProblemDNS {
+			records[n.Domain] = true
+		}
 		for _, s := range n.Steps {
 			t := s.Term
 			a, aaaa := dnsq.Question{Name: s.Target, Type: dnsq.TypeA}, dnsq.Question{Name: s.Target, Type: dnsq.TypeAAAA}
@@ -419,9 +423,18 @@ func (c *run1) unknown() {
 		}
 	}
 	for _, e := range c.tree.Unknown {
-		if e.Type != dnsq.TypeA && e.Type != dnsq.TypeAAAA || needed[e.Question] {
-			c.undetermined(e)
+		switch e.Type {
+		case dnsq.TypeA, dnsq.TypeAAAA:
+			if !needed[e.Question] {
+				continue
+			}
+		case dnsq.TypeTXT:
+			// The explanation of exp= changes no result (RFC 7208 §6.2).
+			if !records[e.Name] {
+				continue
+			}
 		}
+		c.undetermined(e)
 	}
 	// RFC 7208 §5.5 and §7.3 make no match of an error in ptr and %{p}. A
 	// receiver whose question is answered comes to another result.

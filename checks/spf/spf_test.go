@@ -24,12 +24,12 @@ func TestTerms(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, code := range rfc.SyntaxCodes {
-			if cat.Value("problem", code) == code {
+			if cat.Term("spf", "problem", code) == code {
 				t.Errorf("%s: no term problem.%s", lang, code)
 			}
 		}
 		for code := range meets {
-			if cat.Value("code", code) == code {
+			if cat.Term("spf", "code", code) == code {
 				t.Errorf("%s: no term code.%s", lang, code)
 			}
 		}

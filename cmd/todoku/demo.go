@@ -13,8 +13,8 @@ import (
 	"github.com/todoku-mail/todoku/pkg/zone"
 )
 
-// The zones of the bundled shop. They stand for the whole DNS: a name outside
-// them would be inconclusive, and none is asked.
+// The zones of the bundled shop. They stand for the whole DNS: root.zone says
+// that what is in no other file does not exist.
 //
 //go:embed demo/*.zone
 var demoZones embed.FS
@@ -61,7 +61,11 @@ func demoSet() (*zone.Set, error) {
 			return nil, err
 		}
 		name := strings.TrimPrefix(f, "demo/")
-		z, err := zone.Parse(bytes.NewReader(b), name, strings.TrimSuffix(name, ".zone"))
+		origin := strings.TrimSuffix(name, ".zone")
+		if origin == "root" {
+			origin = "."
+		}
+		z, err := zone.Parse(bytes.NewReader(b), name, origin)
 		if err != nil {
 			return nil, err
 		}

@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dkim"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
 )
 
@@ -17,6 +19,9 @@ type targetFlags struct {
 	ips            []string
 	helo, mailFrom string
 	from           string
+	selectors      []string
+	dkimDomain     string
+	privateKey     string
 }
 
 func (f *targetFlags) add(cmd *cobra.Command) {
@@ -24,6 +29,9 @@ func (f *targetFlags) add(cmd *cobra.Command) {
 	fl.StringSliceVar(&f.ips, "ip", nil, "address that sends the mail, IPv4 or IPv6 (repeatable)")
 	fl.StringVar(&f.helo, "helo", "", "name that the server gives in HELO/EHLO")
 	fl.StringVar(&f.mailFrom, "mail-from", "", "Return-Path: address, domain, or '<>' for the null sender (default DOMAIN)")
+	fl.StringSliceVar(&f.selectors, "selector", nil, "DKIM selector that mail is signed with (repeatable; without one they are guessed)")
+	fl.StringVar(&f.dkimDomain, "dkim-domain", "", "domain of the DKIM signature, d= (default DOMAIN)")
+	fl.StringVar(&f.privateKey, "private-key", "", "DKIM private key `FILE`: does it belong to the published record? It is never shown or kept")
 	fl.StringVar(&f.from, "from", "", "header From: address or domain (default DOMAIN)")
 }
 
@@ -65,10 +73,42 @@ func (f *targetFlags) target(cmd *cobra.Command, domain string) (diag.Target, er
 			t.From = n
 		}
 	}
+	for _, sel := range f.selectors {
+		if strings.TrimSpace(sel) == "" {
+			return t, usagef("--selector is empty: give the s= of a DKIM-Signature header, such as s1")
+		}
+		t.Selectors = append(t.Selectors, strings.TrimSpace(sel))
+	}
+	if cmd.Flags().Changed("dkim-domain") {
+		if t.DKIMDomain, err = dnsq.ParseName(f.dkimDomain); err != nil {
+			return t, usagef("--dkim-domain: %v", err)
+		}
+	}
+	if f.privateKey != "" {
+		if t.ProveKey, err = f.prover(); err != nil {
+			return t, err
+		}
+	}
 	if cmd.Flags().Changed("helo") && f.helo == "" {
 		return t, usagef("--helo is empty: give the name from the server's greeting, such as mail.example.com")
 	}
 	return t, nil
+}
+
+// prover reads the private key. The key stays in what it returns: no report,
+// recording or error holds any of it.
+func (f *targetFlags) prover() (func(record string) error, error) {
+	if len(f.selectors) == 0 {
+		return nil, usagef("--private-key needs --selector: the name under which the key's public half is published")
+	}
+	key, err := os.ReadFile(f.privateKey)
+	if err != nil {
+		return nil, usagef("--private-key: %v", err)
+	}
+	if err := dkim.CheckPrivateFile(key); err != nil {
+		return nil, usagef("--private-key %s: %v", f.privateKey, err)
+	}
+	return func(record string) error { return dkim.CheckPrivateKey(key, record) }, nil
 }
 
 // address takes the angle brackets off an address and writes its domain in

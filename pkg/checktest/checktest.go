@@ -9,6 +9,7 @@
 //	                       selector (repeatable), dkim-domain, dnsbl (a
 //	                       blocklist's zone, repeatable), dnsbl-all (yes),
 //	                       dnsbl-key (a service, repeatable), server
+//	-- private-key --      the DKIM private key of --private-key, PEM
 //	-- zone NAME --        a zone file for NAME; "; want ID arg=value" behind a
 //	                       record: a finding ID rests on that very record
 //	-- faults --           one "name TYPE reason" a line, reason as in
@@ -43,6 +44,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dkim"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/engine"
 	"github.com/todoku-mail/todoku/pkg/zone"
@@ -113,9 +115,11 @@ func Load(path string) (*Fixture, error) {
 		switch word {
 		case "target":
 			hasTarget = true
+			prove := f.Target.ProveKey
 			if f.Target, err = parseTarget(lines); err != nil {
 				return nil, fmt.Errorf("%s: %v", path, err)
 			}
+			f.Target.ProveKey = prove
 		case "zone":
 			z, err := zone.Parse(bytes.NewReader(file.Data), arg, arg)
 			if err != nil {
@@ -127,6 +131,9 @@ func Load(path string) (*Fixture, error) {
 					f.marks = append(f.marks, mark{arg, i + 1, m[1], fields(m[2])})
 				}
 			}
+		case "private-key":
+			key := file.Data
+			f.Target.ProveKey = func(record string) error { return dkim.CheckPrivateKey(key, record) }
 		case "faults":
 			for _, l := range lines {
 				p := strings.Fields(l)

@@ -311,6 +311,9 @@ type Target struct {
 	IPs        []netip.Addr
 	Selectors  []string
 	DKIMDomain string // d=
+	// ProveKey says whether the sender's private key belongs to a published key
+	// record; nil if none was given. The key itself is nowhere in the Target.
+	ProveKey   func(record string) error `json:"-"`
 	Blocklists Blocklists
 }
 

@@ -78,6 +78,13 @@ func CheckPrivateKey(private []byte, record string) error {
 	return nil
 }
 
+// CheckPrivateFile reports whether the content of a file is a private key at
+// all. Its error is ErrNotPrivateKey, ErrEncrypted or ErrPublicKey.
+func CheckPrivateFile(private []byte) error {
+	_, err := parsePrivate(private)
+	return err
+}
+
 func parsePrivate(b []byte) (crypto.Signer, error) {
 	if len(b) > maxPrivate {
 		return nil, ErrNotPrivateKey

@@ -95,7 +95,7 @@ type Catalog struct {
 	frame  map[string]string
 	checks map[string]*Doc
 	byID   map[string]*Entry
-	terms  map[string]string // of the documents, like term.<key> of the frame
+	docOf  map[string]*Doc // by ID
 }
 
 // Load reads the documents of checks in one language. With no checks it is the
@@ -106,24 +106,19 @@ func Load(checks []*diag.Check, lang string) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Catalog{lang: lang, frame: frame, checks: make(map[string]*Doc, len(checks)), byID: map[string]*Entry{}, terms: map[string]string{}}
+	c := &Catalog{lang: lang, frame: frame, checks: make(map[string]*Doc, len(checks)), byID: map[string]*Entry{}, docOf: map[string]*Doc{}}
 	for _, ch := range checks {
 		d, err := read(ch, lang)
 		if err != nil {
 			return nil, err
 		}
 		c.checks[ch.Name] = d
-		for k, t := range d.Terms {
-			if other, twice := c.terms[k]; twice && other != t {
-				return nil, fmt.Errorf("%s: the term %s has another text in the document of another check", d.file, k)
-			}
-			c.terms[k] = t
-		}
 		for _, e := range d.Entries {
 			if _, twice := c.byID[e.ID]; twice {
 				return nil, fmt.Errorf("%s:%d: %s is also in the document of another check", d.file, e.line, e.ID)
 			}
 			c.byID[e.ID] = e
+			c.docOf[e.ID] = d
 		}
 	}
 	return c, nil
@@ -196,12 +191,13 @@ func (c *Catalog) Fix(f *diag.Finding) string {
 
 // Fill puts a finding's values into a text of its entry. They are sanitised.
 func (c *Catalog) Fill(text string, f *diag.Finding) string {
+	doc := c.docOf[f.Kind.ID]
 	return expand(text, func(name string) string {
 		if name == "subject" {
-			return c.Value(name, f.Subject)
+			return c.value(doc, name, f.Subject)
 		}
 		if v, ok := f.Args[name]; ok {
-			return c.Value(name, v)
+			return c.value(doc, name, v)
 		}
 		return "‹" + name + "›"
 	})
@@ -250,13 +246,18 @@ const (
 )
 
 // Value is one value as it stands in a sentence, sanitised. A string v whose
-// key term.<name>.<v> is in the frame, or <name>.<v> among the Terms of a
-// document, is shown by that text; host names with
+// key term.<name>.<v> is in the frame is shown by that text; host names with
 // A-labels are shown with their U-labels first.
-func (c *Catalog) Value(name string, v any) string {
+func (c *Catalog) Value(name string, v any) string { return c.value(nil, name, v) }
+
+// Term is Value for a value of a check: the Terms of its document have texts
+// for codes too, <name>.<v>.
+func (c *Catalog) Term(check, name string, v any) string { return c.value(c.checks[check], name, v) }
+
+func (c *Catalog) value(doc *Doc, name string, v any) string {
 	switch v := v.(type) {
 	case string:
-		return c.str(name, v)
+		return c.str(doc, name, v)
 	case int:
 		return strconv.Itoa(v)
 	case bool:
@@ -277,14 +278,14 @@ func (c *Catalog) Value(name string, v any) string {
 			if i > 0 {
 				b.WriteString(c.frame["list.sep"])
 			}
-			b.WriteString(c.str(name, s))
+			b.WriteString(c.str(doc, name, s))
 		}
 		return b.String()
 	}
 	return sanitize.Text(fmt.Sprint(v))
 }
 
-func (c *Catalog) str(name, s string) string {
+func (c *Catalog) str(doc *Doc, name, s string) string {
 	if s == "" {
 		return c.frame["value.empty"]
 	}
@@ -295,8 +296,10 @@ func (c *Catalog) str(name, s string) string {
 		if t, ok := c.frame["term."+name+"."+s]; ok {
 			return t
 		}
-		if t, ok := c.terms[name+"."+s]; ok {
-			return t
+		if doc != nil {
+			if t, ok := doc.Terms[name+"."+s]; ok {
+				return t
+			}
 		}
 	}
 	tail := ""

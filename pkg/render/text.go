@@ -329,7 +329,7 @@ func (t *textReport) check(c *diag.CheckReport) {
 		t.finding(f, full)
 	}
 	if tr, ok := c.Data.(diag.Treer); ok && (t.o.Verbose || tr.ShowTree()) {
-		t.tree(tr.Tree())
+		t.tree(c.Check.Name, tr.Tree())
 	}
 }
 

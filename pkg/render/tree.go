@@ -17,7 +17,7 @@ const (
 
 // tree draws t: costs in a column of their own, right-aligned, so that they
 // can be compared; the branches beside them; the sum at the end.
-func (t *textReport) tree(root *diag.Tree) {
+func (t *textReport) tree(check string, root *diag.Tree) {
 	if root == nil {
 		return
 	}
@@ -51,7 +51,7 @@ func (t *textReport) tree(root *diag.Tree) {
 		t.put(span{text: cost, style: st}, t.say("  "), t.dim(own))
 		label := []span{{text: t.cat.Value("", n.Label), style: st}}
 		if n.Note != "" {
-			label = append(label, t.dim("  "+t.cat.Value("note", n.Note)))
+			label = append(label, t.dim("  "+t.cat.Term(check, "note", n.Note)))
 		}
 		if n.Bad {
 			label = append(label, span{text: " ✗", style: t.st.caret, solid: true})
