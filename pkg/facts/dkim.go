@@ -82,6 +82,8 @@ type DKIMKey struct {
 	// Elsewhere are the places, other than its own, where a key of this
 	// selector was found. Looked for only where a named selector has no key.
 	Elsewhere []Misplaced
+	// Unlooked are the places of Elsewhere that got no answer.
+	Unlooked []*dnsq.Error
 }
 
 // A Misplaced is a key at a name where no verifier looks.
@@ -114,6 +116,26 @@ type DKIMSearch struct {
 	// Unknown are the questions for selectors that got no answer, in the order
 	// of Keys.
 	Unknown []*dnsq.Error
+	// Hints are the questions without an answer that would have led the search:
+	// for the providers, and the control question.
+	Hints []*dnsq.Error
+	// Unlooked are those for places where a key may have ended up by mistake,
+	// and for _domainkey itself: they matter where no usable key was found.
+	Unlooked []*dnsq.Error
+	// WildUnsure: the control question got no answer, and three or more
+	// selectors have the same record. Wildcard is that record; whether it is
+	// one, nobody knows.
+	WildUnsure bool
+}
+
+// Incomplete are the questions without an answer that could change what the
+// search found, none if it is complete.
+func (d *DKIMSearch) Incomplete() []*dnsq.Error {
+	out := slices.Concat(d.Unknown, d.Hints)
+	if len(d.Usable()) == 0 {
+		out = append(out, d.Unlooked...)
+	}
+	return out
 }
 
 // Usable are the keys with which mail can verify. A wildcard's counts.
@@ -147,7 +169,7 @@ func (d *DKIMSearch) Possible() Possibility {
 	switch {
 	case slices.ContainsFunc(usable, func(r *dkim.Result) bool { return !r.Key().Testing() }):
 		return Possible
-	case len(d.Unknown) > 0:
+	case len(d.Incomplete()) > 0:
 		return NotLearned
 	case len(usable) > 0:
 		return OnlyTesting
@@ -164,7 +186,7 @@ func (d *DKIMSearch) Possible() Possibility {
 // §2.2.2; the selectors are therefore asked all the same, and one that is found
 // refutes it.
 func (d *DKIMSearch) Absent() bool {
-	if d.Named || len(d.Unknown) > 0 || d.Base == nil || d.Base.Outcome != dnsq.NXDomain || len(d.Base.Chain) > 0 || d.Wildcard != nil {
+	if d.Named || len(d.Incomplete()) > 0 || d.Base == nil || d.Base.Outcome != dnsq.NXDomain || len(d.Base.Chain) > 0 || d.Wildcard != nil {
 		return false
 	}
 	return !slices.ContainsFunc(d.Keys, func(k DKIMKey) bool { return k.Status != dkim.Missing || k.Target() != "" })
@@ -206,7 +228,7 @@ func (s *DKIMSearch) named(ctx context.Context, w *diag.World, names []string) {
 			k := &s.Keys[i]
 			k.Result = dkim.Lookup(ctx, w, n, s.Domain)
 			if k.Status == dkim.Missing || k.Status == dkim.NotKey {
-				k.Elsewhere = elsewhere(ctx, w.Optional(), n, s.Domain, k.Result)
+				k.Elsewhere, k.Unlooked = elsewhere(ctx, w.Optional(), n, s.Domain, k.Result)
 			}
 		})
 	}
@@ -215,12 +237,12 @@ func (s *DKIMSearch) named(ctx context.Context, w *diag.World, names []string) {
 
 // elsewhere looks for a key of the selector at the names that a slip leads to:
 // the domain twice, because a form adds it; no underscore; no _domainkey.
-func elsewhere(ctx context.Context, r dnsq.Resolver, selector, domain string, own *dkim.Result) []Misplaced {
+func elsewhere(ctx context.Context, r dnsq.Resolver, selector, domain string, own *dkim.Result) (places []Misplaced, unlooked []*dnsq.Error) {
 	sel, ok := dnsq.NameOfRaw(selector)
 	if !ok {
-		return nil
+		return nil, nil
 	}
-	places := []Misplaced{
+	places = []Misplaced{
 		{Result: &dkim.Result{Name: dnsq.Join(own.Name, domain)}, Doubled: true},
 		{Result: &dkim.Result{Name: dnsq.Join(sel+".domainkey", domain)}},
 		{Result: &dkim.Result{Name: dnsq.Join(sel, domain)}},
@@ -237,10 +259,15 @@ func elsewhere(ctx context.Context, r dnsq.Resolver, selector, domain string, ow
 		})
 	}
 	wg.Wait()
+	for i := range places {
+		if e := places[i].Err; e != nil {
+			unlooked = append(unlooked, e)
+		}
+	}
 	return slices.DeleteFunc(places, func(p Misplaced) bool {
 		// A wildcard that answers everywhere alike is no misplaced key.
 		return p.Status != dkim.OK || same(p.Result, own)
-	})
+	}), unlooked
 }
 
 // found is one selector to ask, and what came of it.
@@ -266,11 +293,12 @@ func (s *DKIMSearch) guess(ctx context.Context, w *diag.World) {
 	wg.Go(func() { control = dkim.Lookup(ctx, r, controlSelector(s.Domain), s.Domain) })
 	// The domain twice, and what a wildcard of the domain says there.
 	var twice, wild *dnsq.Answer
+	var baseErr, twiceErr, wildErr *dnsq.Error
 	base := dnsq.Join("_domainkey", s.Domain)
-	wg.Go(func() { s.Base, _ = ask(ctx, r, base, dnsq.TypeTXT) })
+	wg.Go(func() { s.Base, baseErr = ask(ctx, r, base, dnsq.TypeTXT) })
 	if root := dnsq.Join(s.Domain, s.Domain); len(root)+len("._domainkey.")+dnsq.MaxLabel <= dnsq.MaxName {
-		wg.Go(func() { twice, _ = ask(ctx, r, dnsq.Join("_domainkey", root), dnsq.TypeTXT) })
-		wg.Go(func() { wild, _ = ask(ctx, r, dnsq.Join(controlSelector(s.Domain), root), dnsq.TypeTXT) })
+		wg.Go(func() { twice, twiceErr = ask(ctx, r, dnsq.Join("_domainkey", root), dnsq.TypeTXT) })
+		wg.Go(func() { wild, wildErr = ask(ctx, r, dnsq.Join(controlSelector(s.Domain), root), dnsq.TypeTXT) })
 	}
 	var suggested []found
 	wg.Go(func() {
@@ -313,6 +341,14 @@ func (s *DKIMSearch) guess(ctx context.Context, w *diag.World) {
 	}
 	for _, f := range known {
 		s.Keys = append(s.Keys, DKIMKey{Result: f.result})
+	}
+	if control.Err != nil {
+		s.Hints = append(s.Hints, control.Err)
+	}
+	for _, e := range []*dnsq.Error{baseErr, twiceErr, wildErr} {
+		if e != nil {
+			s.Unlooked = append(s.Unlooked, e)
+		}
 	}
 	s.unmask(control)
 	s.misplaced(ctx, r, twice, wild)
@@ -363,7 +399,7 @@ func (s *DKIMSearch) unmask(control *dkim.Result) {
 		if s.Wildcard == nil && k.Status != dkim.Missing {
 			wild := *k.Result
 			wild.Selector = "*"
-			s.Wildcard = &wild
+			s.Wildcard, s.WildUnsure = &wild, true
 		}
 	}
 }
@@ -434,9 +470,13 @@ func (s *DKIMSearch) misplaced(ctx context.Context, r dnsq.Resolver, twice, wild
 	}
 	wg.Wait()
 	if control.Err != nil {
+		s.Unlooked = append(s.Unlooked, control.Err)
 		return // it may all be one wildcard
 	}
 	for i, d := range results {
+		if d.Err != nil {
+			s.Unlooked = append(s.Unlooked, d.Err)
+		}
 		if d.Status == dkim.OK && !same(d, control) {
 			s.Misplaced = append(s.Misplaced, Misplaced{Result: d, Doubled: true, Right: keys[i].Name})
 		}
@@ -454,9 +494,10 @@ func (s *DKIMSearch) providers(ctx context.Context, r dnsq.Resolver) {
 	var byMX []provider.Fact
 	var wg sync.WaitGroup
 	nullMX, minusAll := false, false
+	var mxErr *dnsq.Error
 	wg.Go(func() {
-		a, err := ask(ctx, r, s.Domain, dnsq.TypeMX)
-		if err != nil || a.Outcome != dnsq.Found {
+		var a *dnsq.Answer
+		if a, mxErr = ask(ctx, r, s.Domain, dnsq.TypeMX); mxErr != nil || a.Outcome != dnsq.Found {
 			return
 		}
 		nullMX = len(a.RRs) == 1 && a.RRs[0].Host == "."
@@ -466,21 +507,30 @@ func (s *DKIMSearch) providers(ctx context.Context, r dnsq.Resolver) {
 			}
 		}
 	})
-	var bySPF []provider.Fact
+	var top spfHints
+	var deeper []spfHints
 	wg.Go(func() {
-		unknown := s.spfProviders(ctx, r, s.Domain, &bySPF, &minusAll)
-		unknown = unknown[:min(len(unknown), maxIncludes)]
-		deeper := make([][]provider.Fact, len(unknown))
+		top = readSPF(ctx, r, s.Domain)
+		minusAll = top.minusAll
+		unknown := top.unknown[:min(len(top.unknown), maxIncludes)]
+		deeper = make([]spfHints, len(unknown))
 		var more sync.WaitGroup
 		for i, target := range unknown {
-			more.Go(func() { s.spfProviders(ctx, r, target, &deeper[i], nil) })
+			more.Go(func() { deeper[i] = readSPF(ctx, r, target) })
 		}
 		more.Wait()
-		for _, d := range deeper {
-			bySPF = append(bySPF, d...)
-		}
 	})
 	wg.Wait()
+	var bySPF []provider.Fact
+	for _, h := range append([]spfHints{top}, deeper...) {
+		bySPF = append(bySPF, h.providers...)
+		if h.err != nil {
+			s.Hints = append(s.Hints, h.err)
+		}
+	}
+	if mxErr != nil {
+		s.Hints = append(s.Hints, mxErr)
+	}
 	s.NeverSends = nullMX && minusAll
 	for _, f := range append(bySPF, byMX...) {
 		if !slices.ContainsFunc(s.Providers, func(o provider.Fact) bool { return o.Provider == f.Provider }) {
@@ -489,28 +539,33 @@ func (s *DKIMSearch) providers(ctx context.Context, r dnsq.Resolver) {
 	}
 }
 
-// spfProviders reads one SPF record: the providers that its includes show, and
-// the targets of the other ones.
-func (s *DKIMSearch) spfProviders(ctx context.Context, r dnsq.Resolver, domain string, out *[]provider.Fact, minusAll *bool) (unknown []string) {
+// spfHints is what one SPF record says about the domain's providers.
+type spfHints struct {
+	providers []provider.Fact
+	unknown   []string // targets of includes that are nobody's whom we know
+	minusAll  bool     // the record is exactly "v=spf1 -all"
+	err       *dnsq.Error
+}
+
+func readSPF(ctx context.Context, r dnsq.Resolver, domain string) (h spfHints) {
 	a, err := ask(ctx, r, domain, dnsq.TypeTXT)
 	if err != nil {
-		return nil
+		h.err = err
+		return h
 	}
 	var rec *spf.Record
 	for i := range a.RRs {
 		if text := a.RRs[i].Text(); spf.IsSPF(text) {
 			if rec != nil {
-				return nil // two records are none (RFC 7208 §4.5)
+				return h // two records are none (RFC 7208 §4.5)
 			}
 			rec = spf.Parse(text)
 		}
 	}
 	if rec == nil {
-		return nil
+		return h
 	}
-	if minusAll != nil {
-		*minusAll = len(rec.Errors) == 0 && len(rec.Terms) == 1 && rec.Terms[0].Name == "all" && rec.Terms[0].Qualifier == spf.Minus
-	}
+	h.minusAll = len(rec.Errors) == 0 && len(rec.Terms) == 1 && rec.Terms[0].Name == "all" && rec.Terms[0].Qualifier == spf.Minus
 	for i := range rec.Terms {
 		t := &rec.Terms[i]
 		if t.Invalid || t.Name != "include" && t.Name != "redirect" || t.Domain == "" || t.Macros() != "" {
@@ -521,10 +576,10 @@ func (s *DKIMSearch) spfProviders(ctx context.Context, r dnsq.Resolver, domain s
 			continue
 		}
 		if f, ok := provider.BySPFInclude(name); ok {
-			*out = append(*out, f)
-		} else if !slices.Contains(unknown, name) && name != domain {
-			unknown = append(unknown, name)
+			h.providers = append(h.providers, f)
+		} else if !slices.Contains(h.unknown, name) && name != domain {
+			h.unknown = append(h.unknown, name)
 		}
 	}
-	return unknown
+	return h
 }
