@@ -543,7 +543,7 @@ func (s *session) finish(subjects []dnsbl.Subject, never []*dnsbl.List) {
 func (s *session) undetermined(subject string, about []lost) {
 	for _, r := range dnsq.Reasons {
 		var what []string
-		var errs []*dnsq.Error
+		var first []*dnsq.Error
 		for _, l := range about {
 			if l.err.Reason != r {
 				continue
@@ -551,12 +551,14 @@ func (s *session) undetermined(subject string, about []lost) {
 			if !slices.Contains(what, l.what) {
 				what = append(what, l.what)
 			}
-			if !slices.ContainsFunc(errs, func(e *dnsq.Error) bool { return e.Question == l.err.Question }) {
-				errs = append(errs, l.err)
+			// One question shows whom we asked and what came of it; the lists' names
+			// say the rest.
+			if first == nil {
+				first = []*dnsq.Error{l.err}
 			}
 		}
 		if what != nil {
-			s.j.Report(diag.Finding{Kind: undetermined, Subject: subject, Args: diag.Args{"question": what, "reason": string(r)}, Unknown: errs})
+			s.j.Report(diag.Finding{Kind: undetermined, Subject: subject, Args: diag.Args{"question": what, "reason": string(r)}, Unknown: first})
 		}
 	}
 }
