@@ -154,11 +154,20 @@ type run1 struct {
 	reported map[string]bool
 	faulty   bool // something at or above warn was reported
 
-	// What is looked at beside the policy. nil: not asked, or no answer; none
-	// of it decides anything by itself.
-	apex, dotless, doubled, control, mx *dnsq.Answer
-	parked                              bool
-	destinations                        []*destination
+	// What is looked at beside the policy.
+	apex, dotless, doubled, control, mx looked
+	// parked: the From domain says that it has no mail. parkedUnknown are the
+	// questions without an answer that this hangs on.
+	parked        bool
+	parkedUnknown []*dnsq.Error
+	destinations  []*destination
+}
+
+// looked is a question beside the policy: its answer, or why there is none, or
+// neither if it was not asked.
+type looked struct {
+	answer *dnsq.Answer
+	err    *dnsq.Error
 }
 
 // own is the step about the From domain itself.
@@ -167,32 +176,53 @@ func (c *run1) own() *orgdomain.Step { return &c.policy.Walk.Steps[0] }
 // learn asks what the judgement needs beside the policy, all at once.
 func (c *run1) learn() error {
 	var wg sync.WaitGroup
-	ask := func(to **dnsq.Answer, name string, t dnsq.Type) {
+	// decides: a verdict may hang on the answer. Otherwise it adds a detail.
+	ask := func(to *looked, decides bool, name string, t dnsq.Type) {
 		if len(name) > dnsq.MaxName {
 			return
 		}
-		wg.Go(func() { *to, _ = c.Optional().Ask(c.ctx, dnsq.Q(name, t)) })
+		var r dnsq.Resolver = c.World
+		if !decides {
+			r = c.Optional()
+		}
+		wg.Go(func() {
+			q := dnsq.Q(name, t)
+			if a, err := r.Ask(c.ctx, q); err != nil {
+				to.err = dnsq.AsError(q, err)
+			} else {
+				to.answer = a
+			}
+		})
 	}
-	own, rec := c.own(), c.policy.Record
-	if own.Answer != nil && own.Record() == nil && strings.Contains(c.from, ".") {
-		ask(&c.dotless, dnsq.Join("dmarc", c.from), dnsq.TypeTXT)
-		ask(&c.doubled, dnsq.Join(own.Name, c.from), dnsq.TypeTXT)
-	}
-	if own.Answer != nil && (own.Record() == nil || rec == nil || len(rec.RUA) == 0 || c.policy.Verdict.Policy == dmarc.None) {
-		// The domain's own records: a DMARC record at the wrong place, and
-		// whether the domain is parked.
-		ask(&c.apex, c.from, dnsq.TypeTXT)
-		ask(&c.mx, c.from, dnsq.TypeMX)
-	}
-	if own.Answer != nil && own.Answer.Exists() {
-		// A name that nobody made tells a wildcard from a record. If _dmarc does
-		// not exist, no wildcard stands there (RFC 4592 §2.1.1).
-		ask(&c.control, dnsq.Join(controlLabel(c.from), c.from), dnsq.TypeTXT)
+	if own := c.own(); own.Answer != nil {
+		bare := own.Record() == nil
+		if bare && strings.Contains(c.from, ".") {
+			ask(&c.dotless, true, dnsq.Join("dmarc", c.from), dnsq.TypeTXT)
+			ask(&c.doubled, true, dnsq.Join(own.Name, c.from), dnsq.TypeTXT)
+		}
+		if bare || c.wantsNoReports() || c.policy.Verdict.Policy == dmarc.None {
+			// The domain's own records: a DMARC record at the wrong place, and
+			// whether the domain is parked.
+			ask(&c.apex, bare || c.wantsNoReports(), c.from, dnsq.TypeTXT)
+			ask(&c.mx, c.wantsNoReports(), c.from, dnsq.TypeMX)
+		}
+		if there(own.Answer) {
+			// A name that nobody made tells a wildcard from a record. If _dmarc
+			// does not exist, no wildcard stands there (RFC 4592 §2.1.1).
+			ask(&c.control, bare, dnsq.Join(controlLabel(c.from), c.from), dnsq.TypeTXT)
+		}
 	}
 	err := c.learnDestinations(&wg)
 	wg.Wait()
-	c.parked = isParked(c.apex, c.mx)
+	c.parked, c.parkedUnknown = isParked(c.apex, c.mx)
 	return err
+}
+
+// wantsNoReports reports whether the record that applies is ours and has no
+// rua: then it matters whether the domain is parked.
+func (c *run1) wantsNoReports() bool {
+	p := c.policy
+	return p.Record != nil && c.ours(p.Step.Domain) && p.Record.Tag("rua") == nil
 }
 
 // report reports a finding, each (kind, subject, key) once.
@@ -233,13 +263,19 @@ func (c *run1) judge() {
 			c.strength()
 		}
 		c.reports()
+		if p.Known() && p.Verdict.Policy == "" && !c.faulty {
+			// A record of somebody else that says nothing valid (§4.10.1: no
+			// DMARC is done then). It is not ours to repair.
+			c.absent()
+		}
 	case p.Known() && !c.faulty:
 		// Nothing was found, and nothing that was meant to be it.
 		c.absent()
 	}
 	c.beside()
 	if p.Record != nil && p.Known() {
-		if p.Step.Domain != c.from && p.Verdict.Policy != "" {
+		// Without the existence of the name it is not known which tag it is.
+		if p.Step.Domain != c.from && p.Verdict.Policy != "" && p.WhomUnknown == nil {
 			tag := p.Verdict.Tag
 			if tag == "" {
 				tag = "p"
@@ -255,7 +291,7 @@ func (c *run1) judge() {
 	if p.Record != nil && p.Known() && !c.faulty {
 		f := diag.Finding{Kind: ok, Subject: c.from, Args: diag.Args{"policy": string(p.Verdict.Applied)},
 			Evidence: c.evidence(p.Step.Record(), dmarc.Span{})}
-		if c.parked && p.Verdict.Applied == dmarc.Reject {
+		if c.wantsNoReports() && c.parked && p.Verdict.Applied == dmarc.Reject {
 			f.Kind, f.Args = parkedOK, nil
 		}
 		c.report(f)
@@ -292,6 +328,14 @@ func (c *run1) owner(rr *dnsq.RR) diag.Owner {
 func (c *run1) broken() {
 	for i := range c.policy.Walk.Steps {
 		s := &c.policy.Walk.Steps[i]
+		if i > 0 && !c.policy.Known() && c.policy.Record == nil {
+			// Which record applies is not known. It may be one below this name:
+			// one that was found there, or one that a lost answer holds (with
+			// psd=n it would end the walk, RFC 9989 §4.10.2).
+			if below := &c.policy.Walk.Steps[i-1]; below.Err != nil || below.Record() != nil {
+				return
+			}
+		}
 		if s.Answer != nil && c.ours(s.Domain) {
 			switch {
 			case len(s.Records) > 1:
@@ -338,12 +382,22 @@ func meant(a *dnsq.Answer) []*dnsq.RR {
 	return out
 }
 
-// wrongPlaces looks where web forms and people put the record by mistake.
+// wrongPlaces looks where web forms and people put the record by mistake. A
+// place that gave no answer may hold it: then it is not known what is to be
+// done, publish a record or move it.
 func (c *run1) wrongPlaces() {
+	var lost []*dnsq.Error
 	for _, place := range []struct {
-		kind   *diag.Kind
-		answer *dnsq.Answer
+		kind *diag.Kind
+		looked
 	}{{nameDoubled, c.doubled}, {misplaced, c.apex}, {misplaced, c.dotless}} {
+		if place.err != nil {
+			// RFC 8020 §2: nothing is at a name that does not exist, nor below.
+			if !c.noDomain() {
+				lost = append(lost, place.err)
+			}
+			continue
+		}
 		a := place.answer
 		rrs := meant(a)
 		if len(rrs) == 0 {
@@ -353,8 +407,13 @@ func (c *run1) wrongPlaces() {
 		// control question to be told from a record, and without its answer
 		// nothing is claimed; but if _dmarc does not exist, there is no wildcard
 		// (RFC 4592 §2.1.1).
-		if a.Name != c.from && c.own().Answer.Exists() && (c.control == nil || c.byWildcard(a)) {
-			continue
+		if a.Name != c.from && there(c.own().Answer) {
+			if c.control.err != nil {
+				lost = append(lost, c.control.err)
+			}
+			if c.control.answer == nil || c.byWildcard(a) {
+				continue
+			}
 		}
 		f := diag.Finding{Kind: place.kind, Subject: c.from, Args: diag.Args{"at": a.Name}}
 		for _, rr := range rrs {
@@ -363,12 +422,32 @@ func (c *run1) wrongPlaces() {
 		f.Fixes = c.fixMove(rrs)
 		c.report(f)
 	}
+	c.unknown(lost...)
 }
+
+// noDomain reports whether it is known that the From domain does not exist: an
+// answer says so (NXDOMAIN is about the name, whatever type was asked for), and
+// none has seen it, or a name below it.
+func (c *run1) noDomain() bool {
+	gone := false
+	for _, a := range []*dnsq.Answer{c.apex.answer, c.mx.answer} {
+		if a != nil && there(a) {
+			return false
+		}
+		gone = gone || a != nil
+	}
+	a := c.own().Answer
+	return gone && (a == nil || !there(a))
+}
+
+// there reports whether the name of an answer exists. An alias does, whatever
+// becomes of its target.
+func there(a *dnsq.Answer) bool { return a.Exists() || len(a.Chain) > 0 }
 
 // byWildcard reports whether an answer is what any name below the domain gets.
 func (c *run1) byWildcard(a *dnsq.Answer) bool {
-	return a != nil && a.Outcome == dnsq.Found && c.control != nil && c.control.Outcome == dnsq.Found &&
-		slices.Equal(texts(a), texts(c.control))
+	w := c.control.answer
+	return a != nil && a.Outcome == dnsq.Found && w != nil && w.Outcome == dnsq.Found && slices.Equal(texts(a), texts(w))
 }
 
 func texts(a *dnsq.Answer) []string {
@@ -387,7 +466,7 @@ func (c *run1) absent() {
 		c.report(diag.Finding{Kind: cnameEmpty, Subject: c.from, Args: diag.Args{"target": a.Owner()}})
 		return
 	}
-	if c.apex != nil && !c.apex.Exists() && (a == nil || !a.Exists()) {
+	if c.noDomain() {
 		// No domain, no mail: what is wrong is not its policy.
 		c.report(diag.Finding{Kind: skipped, Subject: c.from, Args: diag.Args{"missing": "domain"}})
 		return
@@ -398,7 +477,9 @@ func (c *run1) absent() {
 // beside reports other texts at the name.
 func (c *run1) beside() {
 	a := c.own().Answer
-	if a == nil || a.Outcome != dnsq.Found {
+	// Without an answer to the control question, any text may come from a
+	// wildcard, and nothing is said.
+	if a == nil || a.Outcome != dnsq.Found || c.control.answer == nil {
 		return
 	}
 	if c.byWildcard(a) {

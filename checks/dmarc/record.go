@@ -27,10 +27,26 @@ func controlLabel(domain string) string {
 
 // isParked reports whether a domain says that it neither gets mail (null MX,
 // RFC 7505 §3) nor sends any (an SPF record that is -all and nothing else).
-func isParked(txt, mx *dnsq.Answer) bool {
-	if txt == nil || mx == nil || len(mx.RRs) != 1 || mx.RRs[0].Host != "." {
-		return false
+// unknown are the questions without an answer that this hangs on: if one of
+// the two says no, the other does not matter.
+func isParked(txt, mx looked) (parked bool, unknown []*dnsq.Error) {
+	for _, l := range []struct {
+		looked
+		says func(*dnsq.Answer) bool
+	}{{txt, sendsNone}, {mx, takesNone}} {
+		switch {
+		case l.err != nil:
+			unknown = append(unknown, l.err)
+		case l.answer == nil || !l.says(l.answer):
+			return false, nil
+		}
 	}
+	return len(unknown) == 0, unknown
+}
+
+func takesNone(mx *dnsq.Answer) bool { return len(mx.RRs) == 1 && mx.RRs[0].Host == "." }
+
+func sendsNone(txt *dnsq.Answer) bool {
 	n, none := 0, false
 	for i := range txt.RRs {
 		if !spf.IsSPF(txt.RRs[i].Text()) {
@@ -94,7 +110,7 @@ func (c *run1) lint() {
 				found(ignored, n.Span, args, c.fixRepair(s, rr))
 			}
 		case dmarc.NoteRemovedTag:
-			if n.Tag != "pct" || !c.partly() {
+			if n.Tag != "pct" || !c.maybePartly() {
 				found(obsoleteTag, n.Span, diag.Args{"text": n.Text}, c.cut(s, rr, n.Span))
 			}
 		case dmarc.NoteSizeLimit:
@@ -121,9 +137,20 @@ func (c *run1) lint() {
 
 // partly reports whether pct makes receivers of RFC 7489 apply the policy to a
 // share of the mail only.
-func (c *run1) partly() bool {
-	r := c.policy.Record
-	return r.Pct >= 0 && r.Pct < 100 && c.policy.Verdict.Policy.Strength() > 0
+func (c *run1) partly() bool { return partly(c.policy.Record, c.policy.Verdict) }
+
+func partly(r *dmarc.Record, v dmarc.Verdict) bool {
+	return r.Pct >= 0 && r.Pct < 100 && v.Policy.Strength() > 0
+}
+
+// maybePartly is partly, and true also where it is not known whether the
+// domain exists and pct matters in one of the two cases.
+func (c *run1) maybePartly() bool {
+	p := c.policy
+	if p.Known() {
+		return c.partly()
+	}
+	return partly(p.Record, p.Record.Evaluate(dmarc.Subdomain)) || partly(p.Record, p.Record.Evaluate(dmarc.NonExistent))
 }
 
 // strength reports a policy that asks for less than it could.
@@ -159,19 +186,28 @@ func (c *run1) strength() {
 	if s.Domain != c.from || p.Walk.Org != "" && p.Walk.Org != s.Domain {
 		return // sp and np have decided already, or have no effect
 	}
+	weaker := func(f diag.Finding) {
+		if p.Walk.Org == "" {
+			// Whether this is the organizational domain, whose sp and np apply to
+			// the names below it, hangs on answers that did not come.
+			c.unknown(p.Walk.OrgUnknown...)
+			return
+		}
+		c.report(f)
+	}
 	below := r.P
 	if r.SP != "" {
 		below = r.SP
 		if r.SP.Strength() < r.P.Strength() {
 			// Which subdomains send, and whether they could stand a stronger
 			// policy, only their owner knows: no fix.
-			c.report(diag.Finding{Kind: subdomainWeaker, Subject: s.Domain, Owner: c.owner(rr),
+			weaker(diag.Finding{Kind: subdomainWeaker, Subject: s.Domain, Owner: c.owner(rr),
 				Args: diag.Args{"tag": "sp", "value": string(r.SP), "policy": string(r.P)}, Evidence: c.evidence(rr, mark("sp"))})
 		}
 	}
 	if r.NP != "" && r.NP.Strength() < below.Strength() {
 		// A name that does not exist sends nothing.
-		c.report(diag.Finding{Kind: subdomainWeaker, Subject: s.Domain, Owner: c.owner(rr),
+		weaker(diag.Finding{Kind: subdomainWeaker, Subject: s.Domain, Owner: c.owner(rr),
 			Args: diag.Args{"tag": "np", "value": string(r.NP), "policy": string(below)}, Evidence: c.evidence(rr, mark("np")),
 			Fixes: c.cut(s, rr, mark("np"))})
 	}

@@ -34,6 +34,9 @@ func (d *destination) same() (same, known bool) {
 	if d.walk == nil {
 		return true, true
 	}
+	if d.policy.Org != "" && d.walk.Org != "" {
+		return d.policy.Org == d.walk.Org, true
+	}
 	return orgdomain.Same(d.policy, d.walk)
 }
 
@@ -97,7 +100,11 @@ func (c *run1) reports() {
 		return
 	}
 	rr := p.Step.Record()
-	if p.Record.Tag("rua") == nil && !c.parked {
+	switch {
+	case !c.wantsNoReports() || c.parked:
+	case len(c.parkedUnknown) > 0:
+		c.unknown(c.parkedUnknown...) // of a domain without mail there is nothing to report
+	default:
 		// Where they are to go, only a person can say.
 		c.report(diag.Finding{Kind: noReports, Subject: p.Step.Domain, Owner: c.owner(rr), Evidence: c.evidence(rr, dmarc.Span{})})
 	}

@@ -31,6 +31,9 @@ type DMARCPolicy struct {
 	// record then asks for.
 	Whom    dmarc.Whom
 	Verdict dmarc.Verdict
+	// WhomUnknown is set where it was not learnt whether Domain exists, and it
+	// comes to the same: the Verdict is known but for its Tag, which is "".
+	WhomUnknown *dnsq.Error
 	// Unknown are the questions without an answer that the policy hangs on. If
 	// Record is not nil, only the Verdict is unknown, not the record.
 	Unknown []*dnsq.Error
@@ -43,7 +46,7 @@ func (p *DMARCPolicy) Known() bool { return len(p.Unknown) == 0 }
 // never has an error: see Unknown.
 var DMARC = &diag.Fact[string, *DMARCPolicy]{
 	Name:     "dmarc",
-	Requires: []diag.AnyFact{OrgDomain},
+	Requires: []diag.AnyFact{OrgDomain, Exists},
 	Learn: func(ctx context.Context, w *diag.World, domain string) (*DMARCPolicy, error) {
 		walk, err := OrgDomain.Of(ctx, w, domain)
 		if err != nil {
@@ -58,8 +61,13 @@ var DMARC = &diag.Fact[string, *DMARCPolicy]{
 			p.Whom = dmarc.Subdomain
 			// §3.2.13: a domain does not exist if a query for it gets NXDOMAIN.
 			// Asked only where it makes a difference.
-			if p.Record.Evaluate(dmarc.Subdomain) != p.Record.Evaluate(dmarc.NonExistent) {
+			sp, np := p.Record.Evaluate(dmarc.Subdomain), p.Record.Evaluate(dmarc.NonExistent)
+			if sp != np {
 				switch exists, err := exists(ctx, w, walk); {
+				case err != nil && sp.Policy == np.Policy && sp.Applied == np.Applied:
+					p.WhomUnknown = err
+					p.Verdict = dmarc.Verdict{Policy: sp.Policy, Applied: sp.Applied}
+					return p, nil
 				case err != nil:
 					p.Unknown = append(p.Unknown, err)
 					return p, nil
@@ -75,14 +83,14 @@ var DMARC = &diag.Fact[string, *DMARCPolicy]{
 
 // exists reports whether the domain of a walk exists.
 func exists(ctx context.Context, w *diag.World, walk *orgdomain.Result) (bool, *dnsq.Error) {
-	// RFC 8020: if _dmarc below it exists, so does the domain.
-	if a := walk.Steps[0].Answer; a != nil && a.Exists() {
+	// RFC 8020: if _dmarc below it exists, be it as an alias of nothing, so does
+	// the domain.
+	if a := walk.Steps[0].Answer; a != nil && (a.Exists() || len(a.Chain) > 0) {
 		return true, nil
 	}
-	// Any type tells; TXT is the one that SPF asks for anyway.
-	a, err := ask(ctx, w, walk.Domain, dnsq.TypeTXT)
+	found, err := Exists.Of(ctx, w, walk.Domain)
 	if err != nil {
-		return false, err
+		return false, dnsq.AsError(dnsq.Q(walk.Domain, dnsq.TypeTXT), err)
 	}
-	return a.Exists(), nil
+	return found, nil
 }
