@@ -3,6 +3,10 @@
 package checks
 
 import (
+	"github.com/todoku-mail/todoku/checks/alignment"
+	"github.com/todoku-mail/todoku/checks/dkim"
+	"github.com/todoku-mail/todoku/checks/dmarc"
+	"github.com/todoku-mail/todoku/checks/dnsbl"
 	"github.com/todoku-mail/todoku/checks/domain"
 	"github.com/todoku-mail/todoku/checks/mx"
 	"github.com/todoku-mail/todoku/checks/ptr"
@@ -10,12 +14,19 @@ import (
 	"github.com/todoku-mail/todoku/pkg/diag"
 )
 
-// All is every check, in the order of the report. The order is one of trouble
-// shooting: is there a domain at all, who may send, where mail comes back to, what the server looks like.
-// A name stays what it is, once released: --only, --skip and scripts rely on it.
+// All is every check, in the order of the report, which is one of trouble
+// shooting: is there a domain at all, who may send for it and sign for it, what
+// receivers are to do with the rest, where mail comes back to, what the server
+// looks like, whether all of it fits together, and who has complained.
+//
+// A name stays what it is once released: --only, --skip and scripts rely on it.
 var All = []*diag.Check{
 	domain.Check,
 	spf.Check,
+	dkim.Check,
+	dmarc.Check,
 	mx.Check,
 	ptr.Check,
+	alignment.Check,
+	dnsbl.Check,
 }

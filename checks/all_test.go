@@ -117,10 +117,10 @@ var layers = []struct {
 	why    string
 }{
 	{regexp.MustCompile(`^pkg/`), []string{"checks", "cmd"}, "libraries know no check and no command"},
-	{regexp.MustCompile(`^pkg/(spf|dnsq|zone)(/|$)`), []string{"pkg/render", "pkg/i18n", "pkg/engine", "pkg/facts", "pkg/checktest"}, "a protocol package knows nothing of reports"},
-	{regexp.MustCompile(`^pkg/(spf|dnsq)(/|$)`), []string{"pkg/diag"}, "a protocol package knows nothing of findings"},
-	{regexp.MustCompile(`^pkg/diag$`), []string{"pkg/engine", "pkg/facts", "pkg/render", "pkg/i18n", "pkg/zone", "pkg/spf"}, "the vocabulary stands below everything"},
-	{regexp.MustCompile(`^pkg/(render|i18n)(/|$)`), []string{"pkg/spf", "pkg/facts", "pkg/engine", "pkg/zone"}, "renderers know no protocol"},
+	{regexp.MustCompile(`^pkg/(spf|dkim|dmarc|orgdomain|dnsbl|provider|dnsq|zone)(/|$)`), []string{"pkg/render", "pkg/i18n", "pkg/engine", "pkg/facts", "pkg/checktest"}, "a protocol package knows nothing of reports"},
+	{regexp.MustCompile(`^pkg/(spf|dkim|dmarc|orgdomain|dnsbl|provider|dnsq)(/|$)`), []string{"pkg/diag"}, "a protocol package knows nothing of findings"},
+	{regexp.MustCompile(`^pkg/diag$`), []string{"pkg/engine", "pkg/facts", "pkg/render", "pkg/i18n", "pkg/zone", "pkg/spf", "pkg/dkim", "pkg/dmarc", "pkg/dnsbl", "pkg/orgdomain", "pkg/provider"}, "the vocabulary stands below everything"},
+	{regexp.MustCompile(`^pkg/(render|i18n)(/|$)`), []string{"pkg/spf", "pkg/dkim", "pkg/dmarc", "pkg/dnsbl", "pkg/orgdomain", "pkg/provider", "pkg/facts", "pkg/engine", "pkg/zone"}, "renderers know no protocol"},
 	{regexp.MustCompile(`^pkg/facts$`), []string{"pkg/engine", "pkg/render", "pkg/i18n", "pkg/zone"}, "facts do not judge"},
 	{regexp.MustCompile(`^checks/.`), []string{"checks/", "pkg/engine", "pkg/render", "pkg/i18n", "pkg/zone", "net\x00", "net/http", "os\x00", "os/", "syscall"}, "a check sees the world through its Job, imports no other check and writes no sentences"},
 }

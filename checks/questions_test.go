@@ -192,36 +192,38 @@ func TestSameAnswersSameBytes(t *testing.T) {
 	const runs = 20
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for _, w := range append(append(worlds(t), hard()...), realWorlds(t, 10)...) {
-		_, rec := w.learn(t, checks.All)
-		h := fnv.New64a()
-		h.Write([]byte(w.name))
-		var first []byte
-		for n := range runs {
-			runtime.GOMAXPROCS(1 + n%4)
-			synctest.Test(t, func(t *testing.T) {
-				var mu sync.Mutex
-				r := rand.New(rand.NewPCG(h.Sum64(), uint64(n)))
-				late := dnsq.ResolverFunc(func(ctx context.Context, q dnsq.Question) (*dnsq.Answer, error) {
-					mu.Lock()
-					d := time.Duration(r.IntN(1000)) * time.Millisecond
-					mu.Unlock()
-					time.Sleep(d)
-					return rec.Resolver().Ask(ctx, q)
+		t.Run(w.name, func(t *testing.T) { // its server and sockets end with it
+			_, rec := w.learn(t, checks.All)
+			h := fnv.New64a()
+			h.Write([]byte(w.name))
+			var first []byte
+			for n := range runs {
+				runtime.GOMAXPROCS(1 + n%4)
+				synctest.Test(t, func(t *testing.T) {
+					var mu sync.Mutex
+					r := rand.New(rand.NewPCG(h.Sum64(), uint64(n)))
+					late := dnsq.ResolverFunc(func(ctx context.Context, q dnsq.Question) (*dnsq.Answer, error) {
+						mu.Lock()
+						d := time.Duration(r.IntN(1000)) * time.Millisecond
+						mu.Unlock()
+						time.Sleep(d)
+						return rec.Resolver().Ask(ctx, q)
+					})
+					cfg := config(checks.All, dnsq.NewCache(t.Context(), late))
+					rep := engine.Run(t.Context(), cfg, w.target)
+					engine.Verify(t.Context(), cfg, rep)
+					b := reportJSON(t, rep, cat)
+					if first == nil {
+						first = b
+					} else if !bytes.Equal(first, b) {
+						t.Errorf("%s: run %d is another report (-first +this):\n%s", w.name, n+1, cmp.Diff(string(first), string(b)))
+					}
 				})
-				cfg := config(checks.All, dnsq.NewCache(t.Context(), late))
-				rep := engine.Run(t.Context(), cfg, w.target)
-				engine.Verify(t.Context(), cfg, rep)
-				b := reportJSON(t, rep, cat)
-				if first == nil {
-					first = b
-				} else if !bytes.Equal(first, b) {
-					t.Errorf("%s: run %d is another report (-first +this):\n%s", w.name, n+1, cmp.Diff(string(first), string(b)))
+				if t.Failed() {
+					break
 				}
-			})
-			if t.Failed() {
-				break
 			}
-		}
+		})
 	}
 }
 

@@ -32,7 +32,7 @@ var gmail = diag.Page("Google: Email sender guidelines", "https://support.google
 // What the check can find.
 var (
 	none = &diag.Kind{ID: "ALIGN-NONE", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.1",
-		Args: []string{"return_path", "spf", "dkim_domain", "dkim"}, Refs: []diag.Ref{diag.RFC(9989, "4.4"), gmail}}
+		Args: []string{"return_path", "spf", "dkim_domain", "dkim", "remedy"}, Refs: []diag.Ref{diag.RFC(9989, "4.4"), gmail}}
 	fromUnusable = &diag.Kind{ID: "ALIGN-FROM-UNUSABLE", Status: diag.Fail, Owner: diag.Developer, Since: "0.1",
 		Refs: []diag.Ref{diag.RFC(5322, "3.6.2"), diag.RFC(9989, "4.2")}}
 	undetermined = &diag.Kind{ID: "ALIGN-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
@@ -41,6 +41,8 @@ var (
 		Args: []string{"return_path"}, Refs: []diag.Ref{diag.RFC(9989, "4.4.2"), gmail}}
 	otherDomain = &diag.Kind{ID: "ALIGN-OTHER-DOMAIN", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
 		Args: []string{"return_path"}, Refs: []diag.Ref{diag.RFC(9989, "4.4.2"), gmail}}
+	foreignFrom = &diag.Kind{ID: "ALIGN-FOREIGN-FROM", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
+		Args: []string{"domain"}, Refs: []diag.Ref{diag.RFC(5322, "3.6.2"), gmail}}
 	dkimOther = &diag.Kind{ID: "ALIGN-DKIM-OTHER-DOMAIN", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
 		Args: []string{"dkim_domain"}, Refs: []diag.Ref{diag.RFC(9989, "4.4.1"), gmail}}
 	strictMode = &diag.Kind{ID: "ALIGN-STRICT", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
@@ -63,7 +65,7 @@ var (
 var Check = &diag.Check{
 	Name: "alignment",
 	Docs: docs,
-	Kinds: []*diag.Kind{none, fromUnusable, undetermined, hostReturnPath, otherDomain, dkimOther, strictMode, spfOnly, shared,
+	Kinds: []*diag.Kind{none, fromUnusable, undetermined, hostReturnPath, otherDomain, foreignFrom, dkimOther, strictMode, spfOnly, shared,
 		relaxed, dkimOnly, ok, skipped},
 	Needs:        diag.Needs{IP: true},
 	Uses:         diag.Doors{DNS: true},
@@ -327,7 +329,9 @@ func (c *align) judge() {
 	// Where SPF does not vouch for the From domain because mail leaves under
 	// another name, and DKIM does not make up for it: the two cases of every day.
 	if c.spf.why == "unaligned" && c.dkim.state == no {
-		if host(c.spf.domain) {
+		if c.foreign() {
+			report(foreignFrom, diag.Args{"domain": c.Target.Domain})
+		} else if host(c.spf.domain) {
 			report(hostReturnPath, diag.Args{"return_path": returnPath})
 		} else {
 			report(otherDomain, diag.Args{"return_path": returnPath})
@@ -336,7 +340,7 @@ func (c *align) judge() {
 	if c.dkim.why == "strict" || c.spf.why == "strict" && c.dkim.state == no {
 		c.strictModes()
 	}
-	if c.dkim.why == "unaligned" && c.spf.state != yes {
+	if c.dkim.why == "unaligned" && c.spf.state != yes && !c.foreign() {
 		report(dkimOther, diag.Args{"dkim_domain": c.dkim.domain})
 	}
 	switch {
@@ -349,7 +353,11 @@ func (c *align) judge() {
 	case c.dkim.state == yes:
 		report(dkimOnly, diag.Args{"return_path": returnPath, "spf": c.spf.why})
 	default:
-		report(none, diag.Args{"return_path": returnPath, "spf": c.spf.why, "dkim_domain": c.dkim.domain, "dkim": c.dkim.why})
+		remedy := "authenticate"
+		if c.foreign() {
+			remedy = "own-from"
+		}
+		report(none, diag.Args{"return_path": returnPath, "spf": c.spf.why, "dkim_domain": c.dkim.domain, "dkim": c.dkim.why, "remedy": remedy})
 	}
 	var loose []string
 	for _, l := range []*leg{&c.spf, &c.dkim} {
@@ -360,6 +368,20 @@ func (c *align) judge() {
 	if loose != nil {
 		report(relaxed, diag.Args{"domains": loose})
 	}
+}
+
+// foreign reports whether it is the From header that is strange: the mail goes
+// out as the sending domain in every way, and names somebody else in From. A
+// contact form that puts its visitor's address there does so.
+func (c *align) foreign() bool {
+	own := func(d string) bool {
+		org, ok := orgdomain.PSL(c.Target.Domain)
+		if !ok {
+			org = c.Target.Domain
+		}
+		return d != "" && dnsq.AtOrBelow(d, org)
+	}
+	return !own(c.from) && own(c.spf.domain)
 }
 
 // maxOpen is how many unanswered questions are reported.

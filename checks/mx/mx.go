@@ -42,6 +42,8 @@ var (
 		Args: []string{"host", "addresses"}, Key: []string{"host"}, Refs: []diag.Ref{diag.RFC(6890, "2.2"), diag.RFC(5321, "5.1")}}
 	ok = &diag.Kind{ID: "MX-OK", Status: diag.Pass, Since: "0.1",
 		Args: []string{"hosts"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
+	parked = &diag.Kind{ID: "MX-PARKED", Status: diag.Pass, Since: "0.1",
+		Refs: []diag.Ref{diag.RFC(7505, "3"), diag.RFC(7208, "10.1.2")}}
 	skipped = &diag.Kind{ID: "MX-SKIPPED", Status: diag.Skip, Since: "0.1",
 		Args: []string{"missing"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
 	undetermined = &diag.Kind{ID: "MX-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
@@ -54,9 +56,9 @@ var Check = &diag.Check{
 	Name: "mx",
 	Docs: docs,
 	Kinds: []*diag.Kind{noHost, null, hostUnresolvable, addressLiteral, notPublic,
-		undetermined, implicit, cname, nullAmongOthers, ipv6Only, ipv6NotPublic, single, ok, skipped},
+		undetermined, implicit, cname, nullAmongOthers, ipv6Only, ipv6NotPublic, single, ok, parked, skipped},
 	Uses:         diag.Doors{DNS: true},
-	Requires:     []diag.AnyFact{facts.MX},
+	Requires:     []diag.AnyFact{facts.MX, facts.SendsNothing},
 	Run:          run,
 	Undetermined: undetermined,
 	Skipped:      skipped,
@@ -94,7 +96,7 @@ func run(ctx context.Context, j *diag.Job) error {
 			report(j, domain, undetermined, diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}, e)
 			continue
 		}
-		judge(j, m)
+		judge(ctx, j, m)
 		if i == 0 {
 			data.Hosts = hostData(m)
 		} else {
@@ -117,7 +119,7 @@ func domains(t *diag.Target) []string {
 	return out
 }
 
-func judge(j *diag.Job, m *facts.MailHosts) {
+func judge(ctx context.Context, j *diag.Job, m *facts.MailHosts) {
 	domain := m.Domain
 	if m.Answer.Outcome != dnsq.Found {
 		judgeImplicit(j, m)
@@ -133,7 +135,7 @@ func judge(j *diag.Job, m *facts.MailHosts) {
 	}
 	// RFC 7505 §3: a null MX stands alone, with preference 0.
 	if len(others) == 0 {
-		j.Report(diag.Finding{Kind: null, Subject: domain, Args: diag.Args{}, Evidence: evidence(nulls...)})
+		judgeNull(ctx, j, domain, nulls)
 		return
 	}
 	if len(nulls) > 0 {
@@ -204,6 +206,25 @@ func judge(j *diag.Job, m *facts.MailHosts) {
 		}
 		j.Report(diag.Finding{Kind: ok, Subject: domain, Args: diag.Args{"hosts": names}, Evidence: evidence(good...)})
 	}
+}
+
+// judgeNull judges a domain that takes no mail. If nobody says that it sends
+// any (no address was given) and its SPF record says that it does not, it is
+// parked, and as it should be.
+func judgeNull(ctx context.Context, j *diag.Job, domain string, nulls []*facts.MailHost) {
+	k := null
+	if len(j.Target.IPs) == 0 {
+		nothing, err := facts.SendsNothing.Of(ctx, j.World, domain)
+		if err != nil {
+			e := dnsq.AsError(dnsq.Q(domain, dnsq.TypeTXT), err)
+			report(j, domain, undetermined, diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}, e)
+			return
+		}
+		if nothing {
+			k = parked
+		}
+	}
+	j.Report(diag.Finding{Kind: k, Subject: domain, Args: diag.Args{}, Evidence: evidence(nulls...)})
 }
 
 // judgeImplicit judges a domain without MX records.

@@ -33,6 +33,7 @@ type runFlags struct {
 	failOn        string
 	inconclusive  string
 	timeout       time.Duration
+	dnsblKeys     string
 	quiet, detail bool
 	bundled       *zone.Set // the demo's zones, in place of --zone
 }
@@ -65,6 +66,7 @@ func (f *runFlags) addDNS(cmd *cobra.Command) {
 	fl.StringArrayVar(&f.servers, "server", nil, "DNS server to ask: ip[:port], tcp://…, tls://name@ip, https://…/dns-query (repeatable; default the system's)")
 	fl.StringVar(&f.record, "record", "", "write every answer of this run to `FILE`")
 	fl.StringVar(&f.replay, "replay", "", "take every answer from `FILE`, written by --record")
+	fl.StringVar(&f.dnsblKeys, "dnsbl-keys", "", "`FILE` with keys of blocklists, a service and its key a line; or set "+keyVariable("service"))
 	fl.DurationVar(&f.timeout, "timeout", defaultTimeout, "time for the whole run; what is not learnt by then is inconclusive")
 }
 
@@ -110,7 +112,8 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, t dia
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	opt := dnsq.Options{Servers: p.servers, Offline: f.offline, Replay: p.replay, Started: p.started, Label: p.server}
+	opt := dnsq.Options{Servers: p.servers, Offline: f.offline, Replay: p.replay, Started: p.started, Label: p.server, Rules: p.rules}
+	t.Blocklists.Keyed, t.Blocklists.Server = p.keyed, p.server
 	var recording bytes.Buffer
 	if f.record != "" {
 		opt.Record = &recording
@@ -170,6 +173,8 @@ type plan struct {
 	server  string // for the head of the report
 	zones   *zone.Set
 	replay  *dnsq.Recording
+	rules   []dnsq.Rule // that put the keys of blocklists into names
+	keyed   []string    // services with a key
 	started time.Time
 	outputs []output
 	options render.Options
@@ -203,6 +208,14 @@ func (f *runFlags) prepare(cmd *cobra.Command, s stdio) (*plan, error) {
 	if err := f.sources(p); err != nil {
 		return nil, err
 	}
+	keys, err := f.keys(s.env)
+	if err != nil {
+		return nil, err
+	}
+	if p.rules, err = keys.Rules(); err != nil {
+		return nil, usagef("key of a blocklist: %v", err)
+	}
+	p.keyed = keys.Services()
 	return p, nil
 }
 

@@ -49,6 +49,7 @@ func newExplain(s stdio) *cobra.Command {
 
 func newList(s stdio) *cobra.Command {
 	var format string
+	var lists bool
 	cmd := &cobra.Command{
 		Use:               "list",
 		Short:             "Which checks there are, and which findings they can make",
@@ -60,6 +61,12 @@ func newList(s stdio) *cobra.Command {
 				return err
 			}
 			opt := render.Options{Width: v.width, Color: v.color}
+			switch {
+			case lists && format == "text":
+				return broken(listBlocklists(s.out, v))
+			case lists && format == "json":
+				return broken(listBlocklistsJSON(s.out))
+			}
 			switch format {
 			case "text":
 				return broken(render.List(s.out, checks.All, v.catalog, opt))
@@ -70,6 +77,7 @@ func newList(s stdio) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&format, "output", "o", "text", "text or json")
+	cmd.Flags().BoolVar(&lists, "dnsbl", false, "the blocklists instead: which are asked, and which never and why")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/dkim"
+	"github.com/todoku-mail/todoku/pkg/dnsbl"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
 )
 
@@ -22,6 +23,8 @@ type targetFlags struct {
 	selectors      []string
 	dkimDomain     string
 	privateKey     string
+	dnsbl          []string
+	dnsblAll       bool
 }
 
 func (f *targetFlags) add(cmd *cobra.Command) {
@@ -32,6 +35,8 @@ func (f *targetFlags) add(cmd *cobra.Command) {
 	fl.StringSliceVar(&f.selectors, "selector", nil, "DKIM selector that mail is signed with (repeatable; without one they are guessed)")
 	fl.StringVar(&f.dkimDomain, "dkim-domain", "", "domain of the DKIM signature, d= (default DOMAIN)")
 	fl.StringVar(&f.privateKey, "private-key", "", "DKIM private key `FILE`: does it belong to the published record? It is never shown or kept")
+	fl.StringArrayVar(&f.dnsbl, "dnsbl", nil, "ask this blocklist too: `ZONE` or ZONE:ip4,ip6,domain (repeatable)")
+	fl.BoolVar(&f.dnsblAll, "dnsbl-all", false, "ask the minor blocklists too")
 	fl.StringVar(&f.from, "from", "", "header From: address or domain (default DOMAIN)")
 }
 
@@ -73,6 +78,9 @@ func (f *targetFlags) target(cmd *cobra.Command, domain string) (diag.Target, er
 			t.From = n
 		}
 	}
+	if cmd.Flags().Changed("selector") && len(f.selectors) == 0 {
+		f.selectors = []string{""}
+	}
 	for _, sel := range f.selectors {
 		if strings.TrimSpace(sel) == "" {
 			return t, usagef("--selector is empty: give the s= of a DKIM-Signature header, such as s1")
@@ -83,6 +91,13 @@ func (f *targetFlags) target(cmd *cobra.Command, domain string) (diag.Target, er
 		if t.DKIMDomain, err = dnsq.ParseName(f.dkimDomain); err != nil {
 			return t, usagef("--dkim-domain: %v", err)
 		}
+	}
+	t.Blocklists.All = f.dnsblAll
+	for _, s := range f.dnsbl {
+		if _, err := dnsbl.ParseSpec(s); err != nil {
+			return t, usagef("--dnsbl: %v", err)
+		}
+		t.Blocklists.Extra = append(t.Blocklists.Extra, s)
 	}
 	if f.privateKey != "" {
 		if t.ProveKey, err = f.prover(); err != nil {

@@ -224,7 +224,7 @@ func parseTarget(lines []string) (diag.Target, error) {
 				t.MailFrom = ""
 			}
 		case "from":
-			t.From = val
+			t.From = val[strings.LastIndexByte(val, '@')+1:]
 		case "selector":
 			t.Selectors = append(t.Selectors, val)
 		case "dkim-domain":

@@ -14,6 +14,7 @@
 //	Cache      one question crosses the wire once, whoever asks
 //	Record     writes down each question and what came of it
 //	Budget     a ceiling on questions per target
+//	Rewrite    puts keys of blocklists into names, and takes them out again
 //	Limit      a ceiling on questions under way per server
 //	Retry      timeouts, SERVFAIL, REFUSED: again, at another server if there is one
 //	Exchange   one question, one server, UDP then TCP (or TLS, or HTTPS)

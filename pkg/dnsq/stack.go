@@ -33,12 +33,15 @@ type Options struct {
 	// Replay answers instead of any server. Servers, Timeout and Tries do not
 	// matter then.
 	Replay *Recording
+	// Rules put secrets into the names that are asked, below everything that
+	// keeps or shows them; see Rewrite.
+	Rules []Rule
 	// Offline asks nobody: every question is an [Offline] error.
 	Offline bool
 }
 
 // A Stack is the Resolvers of one run in their usual order: Cache, Record,
-// Budget, Limit, Retry, Exchange. What-if overlays go round it.
+// Budget, Rewrite, Limit, Retry, Exchange. What-if overlays go round it.
 type Stack struct {
 	*Cache
 	rec *Recorder
@@ -64,6 +67,7 @@ func New(ctx context.Context, o Options) (*Stack, error) {
 		}
 		s.own, r = sh, sh
 	}
+	r = Rewrite(r, o.Rules...)
 	r = Budget(o.Budget, r)
 	if o.Record != nil {
 		s.rec = NewRecorder(o.Record, r)

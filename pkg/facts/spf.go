@@ -56,3 +56,24 @@ var ObsoleteSPF = &diag.Fact[string, *dnsq.Answer]{
 		return a, nil
 	},
 }
+
+// SendsNothing is the fact: the SPF record of a domain is exactly "v=spf1 -all",
+// which says that no mail has it as its Return-Path (RFC 7208 §10.1.2).
+var SendsNothing = &diag.Fact[string, bool]{
+	Name: "sends-nothing",
+	Learn: func(ctx context.Context, w *diag.World, domain string) (bool, error) {
+		a, err := ask(ctx, w, domain, dnsq.TypeTXT)
+		if err != nil {
+			return false, err
+		}
+		records, nothing := 0, false
+		for i := range a.RRs {
+			if text := a.RRs[i].Text(); spf.IsSPF(text) {
+				r := spf.Parse(text)
+				records++
+				nothing = len(r.Errors) == 0 && len(r.Terms) == 1 && r.Terms[0].Name == "all" && r.Terms[0].Qualifier == spf.Minus
+			}
+		}
+		return records == 1 && nothing, nil
+	},
+}

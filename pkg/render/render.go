@@ -153,6 +153,13 @@ func worstFirst(c *diag.CheckReport) []*diag.Finding {
 	for i := range c.Findings {
 		out[i] = &c.Findings[i]
 	}
-	slices.SortStableFunc(out, func(a, b *diag.Finding) int { return int(b.Kind.Status) - int(a.Kind.Status) })
+	// What is unknown without harm to the verdict stands below the warnings.
+	rank := func(f *diag.Finding) int {
+		if f.Kind.Harmless {
+			return 2*int(diag.Info) + 1
+		}
+		return 2 * int(f.Kind.Status)
+	}
+	slices.SortStableFunc(out, func(a, b *diag.Finding) int { return rank(b) - rank(a) })
 	return out
 }

@@ -591,7 +591,7 @@ func (t *textReport) quiet() {
 	t.verdict()
 	for i := range t.r.Checks {
 		for _, f := range worstFirst(&t.r.Checks[i]) {
-			if f.Kind.Status >= diag.Inconclusive {
+			if f.Kind.Weight() >= diag.Inconclusive {
 				t.finding(f, false)
 			}
 		}
