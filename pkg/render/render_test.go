@@ -679,3 +679,35 @@ func TestTroubleGroups(t *testing.T) {
 		})
 	}
 }
+
+// A change that mends two findings is shown once; the second names the first. A
+// change that was not verified is shown each time: its reasons differ.
+func TestSameChangeShownOnce(t *testing.T) {
+	edits := []diag.Edit{{Name: "shop.example", Type: "TXT", Old: "old", New: "new"}}
+	r := sampleReport()
+	kind := r.Checks[0].Findings[0].Kind
+	for name, verified := range map[string]bool{"verified": true, "not verified": false} {
+		t.Run(name, func(t *testing.T) {
+			f := func(subject string) diag.Finding {
+				fd := r.Checks[0].Findings[0]
+				fd.Subject, fd.Fixes = subject, []diag.Fix{{Edits: edits, Verified: verified}}
+				return fd
+			}
+			c := r.Checks[0]
+			c.Findings, c.Data = []diag.Finding{f("a.example"), f("b.example")}, nil
+			one := *r
+			one.Checks = []diag.CheckReport{c}
+			var b bytes.Buffer
+			if err := Text(&b, &one, catalog(t, "en"), Options{Width: 100}); err != nil {
+				t.Fatal(err)
+			}
+			want := map[bool]int{true: 1, false: 2}[verified]
+			if n := strings.Count(b.String(), `+ shop.example. TXT "new"`); n != want {
+				t.Errorf("the change is shown %d times, expected %d:\n%s", n, want, b.String())
+			}
+			if strings.Contains(b.String(), "the same change as for "+kind.ID) != verified {
+				t.Errorf("the second finding does not say as it should where the change is:\n%s", b.String())
+			}
+		})
+	}
+}

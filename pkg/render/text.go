@@ -52,11 +52,13 @@ type textReport struct {
 	cat  *i18n.Catalog
 	o    Options
 	said map[dnsq.Question]bool // questions without an answer that are on top
+	// changes are the verified changes shown so far, with the finding they stand at.
+	changes map[string]string
 }
 
 // Text writes the report for a person at a terminal.
 func Text(w io.Writer, r *diag.Report, cat *i18n.Catalog, o Options) error {
-	t := &textReport{page: newPage(o), r: r, cat: cat, o: o, said: map[dnsq.Question]bool{}}
+	t := &textReport{page: newPage(o), r: r, cat: cat, o: o, said: map[dnsq.Question]bool{}, changes: map[string]string{}}
 	if o.Quiet {
 		t.quiet()
 	} else {
@@ -527,6 +529,16 @@ func (t *textReport) fixes(f *diag.Finding) {
 			spans = append(spans, span{text: t.cat.T("fix.verified", nil), style: t.st.come})
 		} else {
 			spans = append(spans, t.say(unverified(t.cat, x.Unverified)))
+		}
+		// One change often mends several findings: it is shown with the first.
+		key := fmt.Sprint(x.Edits)
+		if id, shown := t.changes[key]; shown && x.Verified {
+			spans = append(spans, t.dim(" · "), t.say(t.cat.T("fix.same", diag.Args{"id": id})))
+			t.detail("change", spans...)
+			continue
+		}
+		if x.Verified {
+			t.changes[key] = f.Kind.ID
 		}
 		t.detail("change", spans...)
 		col := t.column()
