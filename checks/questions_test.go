@@ -158,7 +158,7 @@ func TestReplayIsTheSameReport(t *testing.T) {
 					t.Fatal(err)
 				}
 				full := func(s *dnsq.Stack) []byte {
-					cfg := config(checks.All, s)
+					cfg := config(w.company(), s)
 					rep := engine.Run(t.Context(), cfg, w.target)
 					engine.Verify(t.Context(), cfg, rep)
 					if err := s.Close(); err != nil {
@@ -193,7 +193,7 @@ func TestSameAnswersSameBytes(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for _, w := range append(append(worlds(t), hard()...), realWorlds(t, 10)...) {
 		t.Run(w.name, func(t *testing.T) { // its server and sockets end with it
-			_, rec := w.learn(t, checks.All)
+			_, rec := w.learn(t, w.company())
 			h := fnv.New64a()
 			h.Write([]byte(w.name))
 			var first []byte
@@ -209,7 +209,7 @@ func TestSameAnswersSameBytes(t *testing.T) {
 						time.Sleep(d)
 						return rec.Resolver().Ask(ctx, q)
 					})
-					cfg := config(checks.All, dnsq.NewCache(t.Context(), late))
+					cfg := config(w.company(), dnsq.NewCache(t.Context(), late))
 					rep := engine.Run(t.Context(), cfg, w.target)
 					engine.Verify(t.Context(), cfg, rep)
 					b := reportJSON(t, rep, cat)
