@@ -210,3 +210,23 @@ func TestChecksReadNoClock(t *testing.T) {
 		}
 	}
 }
+
+// A check that names an address among its needs says SKIPPED without one, and
+// only such a check does: what it declares is true.
+func TestNeedsAreTrue(t *testing.T) {
+	f, err := checktest.Load(filepath.Join("..", "testdata", "scenarios", "healthy.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.AnswerOutside, f.Target.IPs = true, nil
+	rep, _ := f.Report(t, checks.All...)
+	for i := range rep.Checks {
+		cr := &rep.Checks[i]
+		says := slices.ContainsFunc(cr.Findings, func(f diag.Finding) bool {
+			return f.Kind.Status == diag.Skip && strings.HasSuffix(f.Kind.ID, "-SKIPPED")
+		})
+		if says != cr.Check.Needs.IP {
+			t.Errorf("%s: needs an address: %t, but says SKIPPED without one: %t", cr.Check.Name, cr.Check.Needs.IP, says)
+		}
+	}
+}

@@ -74,6 +74,7 @@ var Check = &diag.Check{
 	Docs: docs,
 	Kinds: []*diag.Kind{listed, secondary, policy, abused, refused, unhealthy, undetermined,
 		partly, unknownCode, minor, neverAsked, clean, notPublic, skipped},
+	Needs:        diag.Needs{IP: true},
 	Uses:         diag.Doors{DNS: true},
 	Requires:     []diag.AnyFact{facts.BlocklistHealth, facts.BlocklistEntry, facts.BlocklistReasons, facts.AddressDomains},
 	Run:          run,

@@ -263,7 +263,7 @@ func (f *Finding) Fingerprint() string {
 
 // Needs says what a check cannot do without.
 type Needs struct {
-	IP bool // at least one sending address; the check says SKIPPED without
+	IP bool // at least one sending address; without one the check says SKIPPED, of all or of a part
 }
 
 // Doors are the ways to the outside that a check uses, through its Job.
