@@ -97,10 +97,11 @@ type leg struct {
 type state byte
 
 const (
-	no      state = iota
-	yes           // aligned, and it passes
-	unknown       // a question went unanswered
-	unasked       // aligned, but no address was given to judge
+	no       state = iota
+	yes            // aligned, and it passes
+	unknown        // a question went unanswered
+	unasked        // aligned, but no address was given to judge
+	unproved       // aligned, but no key was found by guessing, which proves nothing
 )
 
 func run(ctx context.Context, j *diag.Job) error {
@@ -282,7 +283,11 @@ func (c *align) learnDKIM() (neverSends bool, err error) {
 		l.state = yes
 	case facts.NotLearned:
 		l.state, l.unknown = unknown, s.Unknown
-	default: // impossible, not-found, testing
+	case facts.NotFound:
+		// RFC 6376 §3.1: a selector can have any name, so one that nobody named
+		// and that no guess met may sign all the mail.
+		l.state, l.why = unproved, string(p)
+	default: // impossible, testing
 		l.why = string(p)
 	}
 	return s.NeverSends, nil
@@ -328,7 +333,8 @@ func (c *align) judge() {
 	}
 	// Where SPF does not vouch for the From domain because mail leaves under
 	// another name, and DKIM does not make up for it: the two cases of every day.
-	if c.spf.why == "unaligned" && c.dkim.state == no {
+	noDKIM := c.dkim.state == no || c.dkim.state == unproved
+	if c.spf.why == "unaligned" && noDKIM {
 		if c.foreign() {
 			report(foreignFrom, diag.Args{"domain": c.Target.Domain})
 		} else if host(c.spf.domain) {
@@ -337,7 +343,7 @@ func (c *align) judge() {
 			report(otherDomain, diag.Args{"return_path": returnPath})
 		}
 	}
-	if c.dkim.why == "strict" || c.spf.why == "strict" && c.dkim.state == no {
+	if c.dkim.why == "strict" || c.spf.why == "strict" && noDKIM {
 		c.strictModes()
 	}
 	if c.dkim.why == "unaligned" && c.spf.state != yes && !c.foreign() {
@@ -352,6 +358,9 @@ func (c *align) judge() {
 		c.Report(diag.Finding{Kind: skipped, Subject: c.from, Args: diag.Args{"missing": "ip"}})
 	case c.dkim.state == yes:
 		report(dkimOnly, diag.Args{"return_path": returnPath, "spf": c.spf.why})
+	case c.dkim.state == unproved:
+		// Only DKIM is left, and whether it is there was not learnt: no verdict.
+		report(undetermined, diag.Args{"question": "selector", "reason": "not-named"})
 	default:
 		remedy := "authenticate"
 		if c.foreign() {
@@ -361,7 +370,7 @@ func (c *align) judge() {
 	}
 	var loose []string
 	for _, l := range []*leg{&c.spf, &c.dkim} {
-		if l.aligned == dmarc.AlignedRelaxed && l.state != no && !slices.Contains(loose, l.domain) {
+		if l.aligned == dmarc.AlignedRelaxed && l.state != no && l.state != unproved && !slices.Contains(loose, l.domain) {
 			loose = append(loose, l.domain)
 		}
 	}
