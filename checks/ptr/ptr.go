@@ -13,6 +13,7 @@ import (
 	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/facts"
+	"github.com/todoku-mail/todoku/pkg/orgdomain"
 )
 
 //go:embed doc.*.md
@@ -139,7 +140,7 @@ func judge(ctx context.Context, j *diag.Job, ip netip.Addr, d *IPData) {
 			return // not all were looked at: PTR-TOO-MANY has said so
 		}
 		j.Report(diag.Finding{Kind: notConfirmed, Subject: subject,
-			Args: diag.Args{"names": r.All(), "addresses": addresses(r)}, Evidence: evidence(r, r.All()), Fixes: confirmFix(r, ip)})
+			Args: diag.Args{"names": r.All(), "addresses": addresses(r)}, Evidence: evidence(r, r.All()), Fixes: confirmFix(j.Target, r, ip)})
 		return
 	}
 	d.Confirmed = confirmed
@@ -271,17 +272,53 @@ func addresses(r *facts.ReverseNames) []string {
 	return out
 }
 
-// confirmFix publishes the missing forward record, where the name has none: a
-// name that leads elsewhere may rightly do so, and only its owner can decide.
-func confirmFix(r *facts.ReverseNames, ip netip.Addr) []diag.Fix {
-	if len(r.Names) != 1 || r.Names[0].Answer == nil || r.Names[0].Answer.Outcome == dnsq.Found || len(r.Names[0].Answer.Chain) > 0 {
+// confirmFix publishes the missing forward record, where the name has none and
+// is ours: a name that leads elsewhere may rightly do so, and only its owner can
+// decide. A name of somebody else (the provider's own, "localhost", the root)
+// is not ours to publish; there the reverse name has to change.
+func confirmFix(t *diag.Target, r *facts.ReverseNames, ip netip.Addr) []diag.Fix {
+	if fix := dotFix(r, ip); fix != nil {
+		return fix
+	}
+	if len(r.Names) != 1 || !own(t, r.Names[0].Name) || r.Names[0].Answer == nil || r.Names[0].Answer.Outcome == dnsq.Found || len(r.Names[0].Answer.Chain) > 0 {
 		return nil
 	}
-	t := "A"
+	typ := "A"
 	if ip.Is6() {
-		t = "AAAA"
+		typ = "AAAA"
 	}
-	return []diag.Fix{{Owner: diag.DNSAdmin, Edits: []diag.Edit{{Name: r.Names[0].Name, Type: t, New: ip.String()}}}}
+	return []diag.Fix{{Owner: diag.DNSAdmin, Edits: []diag.Edit{{Name: r.Names[0].Name, Type: typ, New: ip.String()}}}}
+}
+
+// own reports whether a name is below the registered domain of the sender.
+func own(t *diag.Target, name string) bool {
+	org, ok := orgdomain.PSL(t.Domain)
+	if !ok {
+		org = t.Domain
+	}
+	return dnsq.AtOrBelow(name, org)
+}
+
+// dotFix ends names with the dot that they lack: without it, a name in a zone
+// file goes on with the zone's own (RFC 1035 §5.1), and becomes one such as
+// mail.example.com.2.0.192.in-addr.arpa. Which zone that is does not matter: it
+// is what the name has in common with the reverse name, from the end.
+func dotFix(r *facts.ReverseNames, ip netip.Addr) []diag.Fix {
+	if len(r.Names) != 1 {
+		return nil
+	}
+	n := &r.Names[0]
+	have, rev := dnsq.Labels(n.Name), dnsq.Labels(dnsq.ReverseName(ip))
+	same := 0
+	for same < min(len(have), len(rev)) && have[len(have)-1-same] == rev[len(rev)-1-same] {
+		same++
+	}
+	// Two labels are in-addr.arpa; at least two more must be left for a name.
+	if same < 2 || len(have)-same < 2 {
+		return nil
+	}
+	meant := strings.Join(have[:len(have)-same], ".")
+	return []diag.Fix{{Owner: diag.Provider, Edits: []diag.Edit{{Name: n.RR.Name, Type: "PTR", Old: n.Name + ".", New: meant + "."}}}}
 }
 
 func texts(addrs []netip.Addr) []string {
