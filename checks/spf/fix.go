@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/facts"
 	"github.com/todoku-mail/todoku/pkg/spf"
 )
 
@@ -48,13 +49,14 @@ func mechanism(ip netip.Addr) string {
 }
 
 // refused are the addresses that were given with --ip and that nothing in the
-// record authorises. Where the record is broken that is not the result of
+// record authorises, without those of an internal network (RFC 6890 §2.2): no
+// receiver ever sees one, so none belongs into a record. Where the record is broken that is not the result of
 // evaluating it, but what the result would be once it is mended.
 func (c *run1) refused() []netip.Addr {
 	var out []netip.Addr
 	for i, v := range c.verdicts {
 		ip := c.Target.IPs[i]
-		if v.Result != spf.Pass && !c.tree.V4.Contains(ip) && !c.tree.V6.Contains(ip) {
+		if v.Result != spf.Pass && facts.Public(ip) && !c.tree.V4.Contains(ip) && !c.tree.V6.Contains(ip) {
 			out = append(out, ip)
 		}
 	}
@@ -71,7 +73,7 @@ func (c *run1) andAddresses(fix diag.Fix) []diag.Fix { return c.and(fix, c.refus
 func (c *run1) andLosers(fix diag.Fix, t *spf.Term) []diag.Fix {
 	losers := c.refused()
 	for i, v := range c.verdicts {
-		if n := len(v.Path); v.Result == spf.Pass && n > 0 && v.Path[n-1].Term.Text == t.Text {
+		if n := len(v.Path); v.Result == spf.Pass && facts.Public(c.Target.IPs[i]) && n > 0 && v.Path[n-1].Term.Text == t.Text {
 			losers = append(losers, c.Target.IPs[i])
 		}
 	}
@@ -99,23 +101,26 @@ func with(text string, addrs []netip.Addr) string {
 }
 
 // fixAddress authorises an address, and for several refused ones all of them:
-// they are the sender's servers together.
-func (c *run1) fixAddress(netip.Addr) []diag.Fix {
+// they are the sender's servers together. Not one that the record refuses by
+// name, in front of a term that would allow it: somebody meant that.
+func (c *run1) fixAddress(ip netip.Addr) []diag.Fix {
 	n := c.tree.Root
-	if n.Record == nil || n.RR == nil || !c.own(n.RR.Name) {
+	refused := c.refused()
+	if n.Record == nil || n.RR == nil || !c.own(n.RR.Name) || !slices.Contains(refused, ip) {
 		return nil
 	}
-	return []diag.Fix{edit(n.RR.Name, n.Record.Text, with(n.Record.Text, c.refused()))}
+	return []diag.Fix{edit(n.RR.Name, n.Record.Text, with(n.Record.Text, refused))}
 }
 
 // fixMissing is a record for the addresses that were given. Without any there
 // is nothing to propose: an invented record would stop mail.
 func (c *run1) fixMissing() []diag.Fix {
 	n := c.tree.Root
-	if len(c.Target.IPs) == 0 || n.Answer == nil || len(n.Answer.Chain) > 0 {
+	public := slices.DeleteFunc(slices.Clone(c.Target.IPs), func(ip netip.Addr) bool { return !facts.Public(ip) })
+	if len(public) == 0 || n.Answer == nil || len(n.Answer.Chain) > 0 {
 		return nil
 	}
-	return []diag.Fix{edit(n.Domain, "", with("v=spf1 ~all", c.Target.IPs))}
+	return []diag.Fix{edit(n.Domain, "", with("v=spf1 ~all", public))}
 }
 
 // fixEnd ends a record with ~all. Addresses that were neutral before would be
@@ -173,7 +178,7 @@ func (c *run1) fixMultiple(p *spf.Problem) []diag.Fix {
 		r := spf.Parse(merged)
 		var missing []netip.Addr
 		for _, ip := range c.Target.IPs {
-			if !slices.ContainsFunc(r.Terms, func(t spf.Term) bool { return t.Prefix.IsValid() && t.Prefix.Contains(ip) }) {
+			if facts.Public(ip) && !slices.ContainsFunc(r.Terms, func(t spf.Term) bool { return t.Prefix.IsValid() && t.Prefix.Contains(ip) }) {
 				missing = append(missing, ip)
 			}
 		}
