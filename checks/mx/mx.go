@@ -250,8 +250,12 @@ func judgeImplicit(j *diag.Job, m *facts.MailHosts) {
 	if bad := privateBeside(m.Implicit); len(bad) > 0 {
 		j.Report(diag.Finding{Kind: ipv6NotPublic, Subject: domain, Args: diag.Args{"host": domain, "addresses": bad}})
 	}
-	j.Report(diag.Finding{Kind: implicit, Subject: domain, Args: diag.Args{"addresses": texts(all)},
-		Fixes: []diag.Fix{{Owner: diag.DNSAdmin, Edits: []diag.Edit{{Name: domain, Type: "MX", New: text(10, domain)}}}}})
+	f := diag.Finding{Kind: implicit, Subject: domain, Args: diag.Args{"addresses": texts(all)}}
+	// Nothing stands beside a CNAME (RFC 1034 §3.6.2), so an alias gets no MX.
+	if len(m.Answer.Chain) == 0 {
+		f.Fixes = []diag.Fix{{Owner: diag.DNSAdmin, Edits: []diag.Edit{{Name: domain, Type: "MX", New: text(10, domain)}}}}
+	}
+	j.Report(f)
 }
 
 // deciding are the addresses by which a host is judged: the IPv4 ones, or where
