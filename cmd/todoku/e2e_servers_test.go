@@ -52,8 +52,11 @@ func program(t *testing.T, name string) string {
 		}
 	}
 	pkg := name
-	if strings.HasPrefix(name, "ldns-") {
+	switch {
+	case strings.HasPrefix(name, "ldns-"):
 		pkg = "ldnsutils"
+	case strings.HasPrefix(name, "opendkim-"):
+		pkg = "opendkim-tools"
 	}
 	t.Fatalf("%s is not installed: apt-get install %s (.ci/run does)", name, pkg)
 	return ""
@@ -305,7 +308,7 @@ func writeFile(t *testing.T, path, text string) {
 	}
 }
 
-// tool runs one of ldns' tools in dir and returns what it prints.
+// tool runs a program in dir and returns what it prints.
 func tool(t *testing.T, dir, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(program(t, name), args...)
