@@ -100,7 +100,7 @@ const (
 	no       state = iota
 	yes            // aligned, and it passes
 	unknown        // a question went unanswered
-	unasked        // aligned, but no address was given to judge
+	unasked        // SPF cannot be judged: no address was given, or no HELO name for the null sender
 	unproved       // aligned, but no key was found by guessing, which proves nothing
 )
 
@@ -222,6 +222,12 @@ func (l *leg) unaligned(c *align, mode func(*dmarc.Record) dmarc.Mode) {
 
 func (c *align) learnSPF() error {
 	l := &c.spf
+	if c.Target.NullSender && c.Target.Helo == "" {
+		// RFC 7208 §2.4: the HELO name would be judged, and nobody said which it
+		// is. Every server gives one.
+		l.aligned, l.state, l.why = dmarc.Undetermined, unasked, "helo"
+		return nil
+	}
 	if l.domain == "" {
 		l.aligned, l.why = dmarc.NotAligned, "no-domain"
 		return nil
@@ -355,7 +361,11 @@ func (c *align) judge() {
 	case c.spf.state == yes:
 		report(spfOnly, diag.Args{"dkim": c.dkim.why})
 	case c.spf.state == unasked:
-		c.Report(diag.Finding{Kind: skipped, Subject: c.from, Args: diag.Args{"missing": "ip"}})
+		what := "ip"
+		if c.spf.why == "helo" {
+			what = "helo"
+		}
+		c.Report(diag.Finding{Kind: skipped, Subject: c.from, Args: diag.Args{"missing": what}})
 	case c.dkim.state == yes:
 		report(dkimOnly, diag.Args{"return_path": returnPath, "spf": c.spf.why})
 	case c.dkim.state == unproved:
