@@ -310,7 +310,7 @@ func (c *run1) judgeGuessed(ctx context.Context) {
 		c.incomplete(missing)
 	case len(missing) > 0:
 		c.unanswered(ctx, missing)
-	case c.NeverSends && attempts == 0:
+	case c.neverSends() && attempts == 0:
 		c.report(notNeeded, nil, nil)
 	case attempts > 0, len(c.Misplaced) > 0:
 	case c.Wildcard != nil && c.Wildcard.Status != dkim.NotKey: // said by judgeWildcard
@@ -340,6 +340,10 @@ func (c *run1) unusable(r *dkim.Result) bool {
 	}
 	return !r.Key().Usable()
 }
+
+// neverSends reports whether the domain's records say that it has no mail, and
+// nobody (no address was given) says otherwise.
+func (c *run1) neverSends() bool { return c.NeverSends && len(c.Target.IPs) == 0 }
 
 // problem is a code for why a record is not usable.
 func (c *run1) problem(r *dkim.Result) string {
@@ -379,7 +383,7 @@ func (c *run1) judgeWildcard(sure bool) {
 	case dkim.Revoked:
 		// A revoked key for every selector: the domain says that no signature
 		// of it is genuine, which is what parked domains should say.
-		if sure && !c.NeverSends && len(c.Usable()) == 0 {
+		if sure && !c.neverSends() && len(c.Usable()) == 0 {
 			f := c.report(wildcardRevoked, nil, nil)
 			f.Evidence = allRecords(w)
 		}

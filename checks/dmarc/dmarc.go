@@ -156,7 +156,8 @@ type run1 struct {
 
 	// What is looked at beside the policy.
 	apex, dotless, doubled, control, mx looked
-	// parked: the From domain says that it has no mail. parkedUnknown are the
+	// parked: the From domain says that it has no mail, and nobody (no address
+	// was given) says otherwise. parkedUnknown are the
 	// questions without an answer that this hangs on.
 	parked        bool
 	parkedUnknown []*dnsq.Error
@@ -214,7 +215,11 @@ func (c *run1) learn() error {
 	}
 	err := c.learnDestinations(&wg)
 	wg.Wait()
-	c.parked, c.parkedUnknown = isParked(c.apex, c.mx)
+	// Whoever names a sending address says that the domain does send, whatever
+	// its records say: then p=reject would cost mail.
+	if len(c.Target.IPs) == 0 {
+		c.parked, c.parkedUnknown = isParked(c.apex, c.mx)
+	}
 	return err
 }
 
