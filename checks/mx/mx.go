@@ -145,8 +145,13 @@ func judge(ctx context.Context, j *diag.Job, m *facts.MailHosts) {
 	var good, unknown []*facts.MailHost
 	faults := 0
 	v4, v6only := false, []string{}
+	seen := map[string]bool{}
 	for _, h := range others {
 		host := h.RR.Host
+		if seen[host] {
+			continue // a host that stands twice, with two preferences, is one host
+		}
+		seen[host] = true
 		if h.Literal.IsValid() {
 			// RFC 1035 §3.3.9: the exchange is a host name. An address there is a
 			// name of its digits, which does not exist.
@@ -175,8 +180,7 @@ func judge(ctx context.Context, j *diag.Job, m *facts.MailHosts) {
 		// RFC 2181 §10.3: the target of an MX is not an alias.
 		if al := a.Alias(); al != nil {
 			j.Report(diag.Finding{Kind: cname, Subject: domain, Args: diag.Args{"host": host, "target": al.Owner()},
-				Evidence: evidence(h), Fixes: []diag.Fix{{Owner: diag.DNSAdmin, Edits: []diag.Edit{{
-					Name: m.Answer.Owner(), Type: "MX", Old: text(h.RR.Pref, host), New: text(h.RR.Pref, al.Owner())}}}}})
+				Evidence: evidence(h), Fixes: rename(m.Answer.Owner(), others, host, al.Owner())})
 		}
 		switch {
 		case a.A == nil: // not known to lack IPv4: among the unknown

@@ -27,6 +27,18 @@ func evidence(hosts ...*facts.MailHost) []diag.Evidence {
 	return out
 }
 
+// rename is the fix that puts another host in place of one, in every MX record
+// of the domain that names it.
+func rename(domain string, hosts []*facts.MailHost, old, new string) []diag.Fix {
+	fix := diag.Fix{Owner: diag.DNSAdmin}
+	for _, h := range hosts {
+		if h.RR.Host == old {
+			fix.Edits = append(fix.Edits, diag.Edit{Name: domain, Type: "MX", Old: text(h.RR.Pref, old), New: text(h.RR.Pref, new)})
+		}
+	}
+	return []diag.Fix{fix}
+}
+
 // removal is the fix that takes MX records away.
 func removal(hosts []*facts.MailHost) []diag.Fix {
 	fix := diag.Fix{Owner: diag.DNSAdmin}
