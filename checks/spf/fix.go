@@ -69,8 +69,13 @@ func (c *run1) refused() []netip.Addr {
 func (c *run1) andAddresses(fix diag.Fix) []diag.Fix { return c.and(fix, c.refused()) }
 
 // andLosers is andAddresses for a fix that takes a term away: the addresses
-// that pass by this very term are to be authorised otherwise.
+// that pass by this very term are to be authorised otherwise. Without any
+// address given, who passes by it is not known, and taking it away would stop
+// mail: then there is nothing to propose.
 func (c *run1) andLosers(fix diag.Fix, t *spf.Term) []diag.Fix {
+	if len(c.Target.IPs) == 0 && t.Qualifier == spf.Plus {
+		return nil
+	}
 	losers := c.refused()
 	for i, v := range c.verdicts {
 		if n := len(v.Path); v.Result == spf.Pass && facts.Public(c.Target.IPs[i]) && n > 0 && v.Path[n-1].Term.Text == t.Text {
