@@ -122,7 +122,7 @@ func (c *run1) fixAddress(ip netip.Addr) []diag.Fix {
 func (c *run1) fixMissing() []diag.Fix {
 	n := c.tree.Root
 	public := slices.DeleteFunc(slices.Clone(c.Target.IPs), func(ip netip.Addr) bool { return !facts.Public(ip) })
-	if len(public) == 0 || n.Answer == nil || len(n.Answer.Chain) > 0 {
+	if len(public) == 0 || !c.own(n.Domain) || n.Answer == nil || len(n.Answer.Chain) > 0 {
 		return nil
 	}
 	return []diag.Fix{edit(n.Domain, "", with("v=spf1 ~all", public))}

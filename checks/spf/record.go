@@ -44,17 +44,14 @@ func (c *run1) owner(domain string) diag.Owner {
 }
 
 // own reports whether a domain is ours: below the same registered domain as
-// the one that is judged, or as the sending domain.
+// the sending domain. A Return-Path elsewhere (a web host's, a mail provider's)
+// is not ours to publish records for.
 func (c *run1) own(domain string) bool {
-	for _, d := range []string{c.tree.Root.Domain, c.Target.Domain} {
-		if org, ok := orgdomain.PSL(d); ok {
-			d = org
-		}
-		if dnsq.AtOrBelow(domain, d) {
-			return true
-		}
+	d := c.Target.Domain
+	if org, ok := orgdomain.PSL(d); ok {
+		d = org
 	}
-	return false
+	return dnsq.AtOrBelow(domain, d)
 }
 
 // evidence is a node's record as a whole.

@@ -506,13 +506,13 @@ func (c *run1) result(ip netip.Addr, v *spf.Verdict) {
 	case spf.Pass:
 		c.report(diag.Finding{Kind: ok, Subject: domain, Args: diag.Args{"ip": ip.String(), "term": last}, Evidence: c.path(v)})
 	case spf.Fail, spf.SoftFail:
-		c.report(diag.Finding{Kind: notAuthorized, Subject: domain,
+		c.report(diag.Finding{Kind: notAuthorized, Subject: domain, Owner: c.owner(domain),
 			Args: diag.Args{"ip": ip.String(), "result": string(v.Result)}, Evidence: c.path(v), Fixes: c.fixAddress(ip)})
 	case spf.Neutral:
 		// No all, or ?all, is SPF-NO-ALL of the record. Another term that says
 		// neutral says so of this address.
 		if decisive != nil && decisive.Name != "all" {
-			c.report(diag.Finding{Kind: ipNeutral, Subject: domain, Args: diag.Args{"ip": ip.String(), "term": last},
+			c.report(diag.Finding{Kind: ipNeutral, Subject: domain, Owner: c.owner(domain), Args: diag.Args{"ip": ip.String(), "term": last},
 				Evidence: c.path(v), Fixes: c.fixAddress(ip)})
 		}
 	}
