@@ -8,7 +8,6 @@ package domain
 import (
 	"context"
 	"embed"
-	"slices"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
@@ -56,7 +55,7 @@ type DomainData struct {
 
 func run(ctx context.Context, j *diag.Job) error {
 	var data Data
-	list := domains(j.Target)
+	list := facts.MailDomains(j.Target)
 	for _, d := range list { // all at once; then each is waited for
 		facts.Exists.Start(j.World, d)
 	}
@@ -87,14 +86,4 @@ func missing(d string) diag.Finding {
 		return diag.Finding{Kind: nameNotFound, Subject: d, Args: diag.Args{"parent": org}}
 	}
 	return diag.Finding{Kind: notFound, Subject: d, Args: diag.Args{}}
-}
-
-func domains(t *diag.Target) []string {
-	out := []string{t.Domain}
-	for _, d := range []string{t.From, t.MailFromDomain()} {
-		if name, err := dnsq.ParseName(d); err == nil && !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	return out
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"embed"
 	"net/netip"
-	"slices"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
@@ -85,7 +84,7 @@ type HostData struct {
 
 func run(ctx context.Context, j *diag.Job) error {
 	data := Data{Hosts: []HostData{}}
-	list := domains(j.Target)
+	list := facts.MailDomains(j.Target)
 	for _, domain := range list { // all at once; then each is waited for
 		facts.MX.Start(j.World, domain)
 	}
@@ -105,18 +104,6 @@ func run(ctx context.Context, j *diag.Job) error {
 	}
 	j.SetData(data)
 	return nil
-}
-
-// domains are the domains to judge, each once. A Return-Path that is no valid
-// name has no MX to ask for; the spf check speaks of it.
-func domains(t *diag.Target) []string {
-	out := []string{t.Domain}
-	for _, d := range []string{t.From, t.MailFromDomain()} {
-		if name, err := dnsq.ParseName(d); err == nil && !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	return out
 }
 
 func judge(ctx context.Context, j *diag.Job, m *facts.MailHosts) {

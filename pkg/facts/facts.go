@@ -8,6 +8,7 @@ package facts
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
@@ -153,4 +154,17 @@ func addresses(ctx context.Context, w *diag.World, name string) *Addresses {
 			AErr: dnsq.AsError(dnsq.Q(name, dnsq.TypeA), err), A6Err: dnsq.AsError(dnsq.Q(name, dnsq.TypeAAAA), err)}
 	}
 	return h
+}
+
+// MailDomains are the domains that a mail names as its sender's, each once: the
+// sending domain, that of the header From and that of the Return-Path. One that
+// is no valid name is left out.
+func MailDomains(t *diag.Target) []string {
+	out := []string{t.Domain}
+	for _, d := range []string{t.From, t.MailFromDomain()} {
+		if name, err := dnsq.ParseName(d); err == nil && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
