@@ -33,6 +33,8 @@ var gmail = diag.Page("Google: Email sender guidelines", "https://support.google
 var (
 	none = &diag.Kind{ID: "ALIGN-NONE", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.1",
 		Args: []string{"return_path", "spf", "dkim_domain", "dkim", "remedy"}, Refs: []diag.Ref{diag.RFC(9989, "4.4"), gmail}}
+	someServers = &diag.Kind{ID: "ALIGN-SOME-SERVERS", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.1",
+		Args: []string{"ips", "spf", "dkim"}, Refs: []diag.Ref{diag.RFC(9989, "4.4"), gmail}}
 	fromUnusable = &diag.Kind{ID: "ALIGN-FROM-UNUSABLE", Status: diag.Fail, Owner: diag.Developer, Since: "0.1",
 		Refs: []diag.Ref{diag.RFC(5322, "3.6.2"), diag.RFC(9989, "4.2")}}
 	undetermined = &diag.Kind{ID: "ALIGN-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
@@ -65,7 +67,7 @@ var (
 var Check = &diag.Check{
 	Name: "alignment",
 	Docs: docs,
-	Kinds: []*diag.Kind{none, fromUnusable, undetermined, hostReturnPath, otherDomain, foreignFrom, dkimOther, strictMode, spfOnly, shared,
+	Kinds: []*diag.Kind{none, someServers, fromUnusable, undetermined, hostReturnPath, otherDomain, foreignFrom, dkimOther, strictMode, spfOnly, shared,
 		relaxed, dkimOnly, ok, skipped},
 	Needs:        diag.Needs{IP: true},
 	Uses:         diag.Doors{DNS: true},
@@ -153,6 +155,7 @@ type align struct {
 	from      string
 	policy    *facts.DMARCPolicy
 	spf, dkim leg
+	refused   []string // addresses that SPF does not let pass
 }
 
 // spfDomain is the domain that SPF judges: that of the Return-Path, or the HELO
@@ -263,6 +266,7 @@ func (c *align) learnSPF() error {
 		default:
 			// One server that fails is enough: its mail does not pass by SPF.
 			l.state, l.why = no, string(v.Result)
+			c.refused = append(c.refused, ip.String())
 		}
 	}
 	return nil
@@ -288,7 +292,7 @@ func (c *align) learnDKIM() (neverSends bool, err error) {
 	case facts.Possible:
 		l.state = yes
 	case facts.NotLearned:
-		l.state, l.unknown = unknown, s.Unknown
+		l.state, l.unknown = unknown, s.Incomplete()
 	case facts.NotFound:
 		// RFC 6376 §3.1: a selector can have any name, so one that nobody named
 		// and that no guess met may sign all the mail.
@@ -371,6 +375,8 @@ func (c *align) judge() {
 	case c.dkim.state == unproved:
 		// Only DKIM is left, and whether it is there was not learnt: no verdict.
 		report(undetermined, diag.Args{"question": "selector", "reason": "not-named"})
+	case len(c.refused) > 0 && len(c.refused) < len(c.Target.IPs):
+		report(someServers, diag.Args{"ips": c.refused, "spf": c.spf.why, "dkim": c.dkim.why})
 	default:
 		remedy := "authenticate"
 		if c.foreign() {

@@ -62,7 +62,9 @@ func (c *run1) fixMultiple(s *orgdomain.Step) []diag.Fix {
 	return nil
 }
 
-// fixMove moves a record from the wrong name to the right one.
+// fixMove moves a record from the wrong name to the right one. Where it stands
+// it has never had an effect: a policy that has mail refused is moved as p=none,
+// for nobody has seen yet what it would refuse. A parked domain has no mail.
 func (c *run1) fixMove(rrs []*dnsq.RR) []diag.Fix {
 	a := c.own().Answer
 	if len(rrs) != 1 || len(a.Chain) > 0 || len(meant(a)) > 0 || !dnsq.AtOrBelow(rrs[0].Name, c.from) {
@@ -75,6 +77,10 @@ func (c *run1) fixMove(rrs []*dnsq.RR) []diag.Fix {
 		if text, ok = dmarc.Repair(text); !ok {
 			return nil
 		}
+	}
+	if r := dmarc.Parse(text); !c.parked && r.P.Strength() > 0 {
+		p := r.Tag("p")
+		text = text[:p.ValueAt.Start] + "none" + text[p.ValueAt.End:]
 	}
 	return edits(diag.Edit{Name: rr.Name, Type: "TXT", Old: rr.Text()}, diag.Edit{Name: c.own().Name, Type: "TXT", New: text})
 }

@@ -196,23 +196,24 @@ func (c *run1) fixMultiple(p *spf.Problem) []diag.Fix {
 }
 
 // merge makes one record of several: every mechanism once, in order, and one
-// all at the end. A redirect, which would count for one record alone, becomes
-// an include. Of the alls the more careful is taken that still refuses: ~all
-// if any record has ~all, +all or ?all or none, -all only if all agree on it.
+// all at the end. What a record never comes to is left behind: mechanisms after
+// all, a redirect beside one (RFC 7208 §5.1, §6.1). A redirect that counts for
+// one record alone becomes an include. Of the alls the more careful is taken
+// that still refuses: ~all if any record has ~all, +all or ?all or none, -all
+// only if all agree on it.
 func merge(texts []string) string {
 	var terms []string
 	exp := ""
 	strict := true
 	for _, text := range texts {
 		r := spf.Parse(text)
-		all := false
+		all := r.All()
+		strict = strict && all != nil && all.Qualifier == spf.Minus
 		for i := range r.Terms {
 			t := &r.Terms[i]
 			s := t.Text
 			switch {
-			case t.Name == "all" && !t.Modifier:
-				all = true
-				strict = strict && t.Qualifier == spf.Minus
+			case t == all, t.Name == "all" && !t.Modifier, !t.Modifier && all != nil && t.Start > all.Start:
 				continue
 			case t.Modifier && t.Name == "exp":
 				if exp == "" {
@@ -220,15 +221,15 @@ func merge(texts []string) string {
 				}
 				continue
 			case t.Modifier && t.Name == "redirect":
+				if all != nil {
+					continue
+				}
 				s = "include:" + t.Domain
-				all = true // whatever it ends with, it is not ours to copy
-				strict = false
 			}
 			if !slices.ContainsFunc(terms, func(o string) bool { return strings.EqualFold(o, s) }) {
 				terms = append(terms, s)
 			}
 		}
-		strict = strict && all
 	}
 	out := "v=spf1"
 	for _, t := range terms {

@@ -1,6 +1,7 @@
 package spf
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
@@ -320,5 +321,26 @@ func (c *run1) lintTerms(n *spf.Node) {
 	if late != nil {
 		c.report(diag.Finding{Kind: afterAll, Subject: n.Domain, Args: diag.Args{"terms": late},
 			Evidence: c.spots(n.Domain, r, lateSpans), Fixes: []diag.Fix{c.remove(n, lateSpans...)}})
+	}
+}
+
+// meantAsSPF is a text that was clearly meant to be an SPF record and is none:
+// anything but a space or the end behind the version (RFC 7208 §4.5), or
+// something before it. "v=spf10" is another version, not a slip.
+var meantAsSPF = regexp.MustCompile(`(?i)^[\s"'\\]*v ?= ?spf ?1([^0-9]|$)|^spf1 `)
+
+// lookalikes reports texts at the domain that look like an SPF record and that
+// receivers pass over.
+func (c *run1) lookalikes() {
+	n := c.tree.Root
+	if n.Answer == nil {
+		return
+	}
+	for i := range n.Answer.RRs {
+		rr := &n.Answer.RRs[i]
+		if text := rr.Text(); !spf.IsSPF(text) && meantAsSPF.MatchString(text) {
+			c.report(diag.Finding{Kind: lookalike, Subject: n.Domain, Args: diag.Args{"text": text},
+				Evidence: []diag.Evidence{facts.Evidence(rr, text, 0, 0)}})
+		}
 	}
 }

@@ -71,6 +71,8 @@ var (
 		Args: []string{"terms"}, Refs: []diag.Ref{diag.RFC(7208, "5.1"), diag.RFC(7208, "6.1")}}
 	ignored = &diag.Kind{ID: "SPF-IGNORED-TERM", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"term", "instead"}, Key: []string{"term"}, Refs: []diag.Ref{diag.RFC(7208, "6")}}
+	lookalike = &diag.Kind{ID: "SPF-LOOKALIKE", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+		Args: []string{"text"}, Key: []string{"text"}, Refs: []diag.Ref{diag.RFC(7208, "4.5"), diag.RFC(7208, "12")}}
 	heloNotAuthorized = &diag.Kind{ID: "SPF-HELO-NOT-AUTHORIZED", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"ip", "result"}, Key: []string{"ip"}, Refs: []diag.Ref{diag.RFC(7208, "2.3")}}
 	heloBroken = &diag.Kind{ID: "SPF-HELO-BROKEN", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
@@ -99,7 +101,7 @@ var Check = &diag.Check{
 	Docs: docs,
 	Kinds: []*diag.Kind{missing, multiple, syntax, tooManyLookups, tooManyVoids, tooManyMX,
 		includeWithoutRecord, notAName, loop, passAll, notAuthorized, domainInvalid, undetermined,
-		noAll, ipNeutral, ptrMechanism, nearLimit, oversize, duplicate, afterAll, ignored, heloNotAuthorized, heloBroken,
+		noAll, ipNeutral, ptrMechanism, nearLimit, oversize, duplicate, afterAll, ignored, lookalike, heloNotAuthorized, heloBroken,
 		heloMissing, expUnusable, obsoleteType, atCNAME, ok, recordOK, heloOK, skipped},
 	Needs:        diag.Needs{IP: true},
 	Uses:         diag.Doors{DNS: true, Clock: true},
@@ -240,6 +242,7 @@ func (c *run1) judge() {
 		}
 	}
 	c.unknown()
+	c.lookalikes()
 	if root.Record != nil {
 		c.lint()
 		for i, v := range c.verdicts {

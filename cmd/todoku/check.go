@@ -112,12 +112,12 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, t dia
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	opt := dnsq.Options{Servers: p.servers, Offline: f.offline, Replay: p.replay, Started: p.started, Label: p.server, Rules: p.rules}
-	t.Blocklists.Keyed, t.Blocklists.Server = p.keyed, p.server
-	var recording bytes.Buffer
-	if f.record != "" {
-		opt.Record = &recording
+	opt := dnsq.Options{Servers: p.servers, Offline: f.offline, Replay: p.replay, Rules: p.rules}
+	t.SelectorHints = selectorsIn(p.zones, t.DKIMDomain)
+	if p.replay != nil {
+		t.SelectorHints = p.replay.Hints
 	}
+	t.Blocklists.Keyed, t.Blocklists.Server = p.keyed, p.server
 	stack, err := dnsq.New(ctx, opt)
 	if err != nil {
 		return usagef("--server: %v", err)
@@ -126,20 +126,28 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, t dia
 	if p.zones != nil {
 		resolver = p.zones.Overlay(stack)
 	}
+	// Outermost, so that what the zone files said is kept too.
+	var recorder *dnsq.Recorder
+	if p.record != nil {
+		defer p.record.Close()
+		recorder = dnsq.NewRecorder(p.record, resolver)
+		recorder.Header.Started, recorder.Header.Label, recorder.Header.Hints = p.started, p.server, t.SelectorHints
+		resolver = recorder
+	}
 	cfg := engine.Config{Checks: p.checks, Resolver: resolver, Version: version, Server: p.server,
 		Now: func() time.Time { return p.started }}
 	report := engine.Run(ctx, cfg, t)
 	engine.Verify(ctx, cfg, report)
 	if err := stack.Close(); err != nil {
-		return &exitError{exitBroken, fmt.Errorf("the recording: %w", err)}
+		return &exitError{exitBroken, err}
 	}
 	if err := p.write(report, s); err != nil {
 		return err
 	}
 	// After the reports: nothing already found is lost if this fails.
-	if f.record != "" {
-		if err := os.WriteFile(f.record, recording.Bytes(), 0o644); err != nil {
-			return usagef("--record: %v", err)
+	if recorder != nil {
+		if err := recorder.Close(); err != nil {
+			return usagef("--record %s: %v", f.record, err)
 		}
 	}
 	for i := range report.Checks {
@@ -148,6 +156,23 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, t dia
 		}
 	}
 	return f.verdict(report)
+}
+
+// selectorsIn are the DKIM selectors of a domain that zone files hold, in order.
+func selectorsIn(zones *zone.Set, domain string) []string {
+	if zones == nil {
+		return nil
+	}
+	var out []string
+	for _, z := range zones.Zones() {
+		for i := range z.Records {
+			sel, ok := strings.CutSuffix(z.Records[i].Name, "._domainkey."+domain)
+			if ok && sel != "*" && !slices.Contains(out, sel) {
+				out = append(out, sel)
+			}
+		}
+	}
+	return out
 }
 
 // verdict turns a report into an exit code.
@@ -172,6 +197,7 @@ type plan struct {
 	servers []dnsq.Server
 	server  string // for the head of the report
 	zones   *zone.Set
+	record  *os.File // nil without --record
 	replay  *dnsq.Recording
 	rules   []dnsq.Rule // that put the keys of blocklists into names
 	keyed   []string    // services with a key
@@ -216,6 +242,11 @@ func (f *runFlags) prepare(cmd *cobra.Command, s stdio) (*plan, error) {
 		return nil, usagef("key of a blocklist: %v", err)
 	}
 	p.keyed = keys.Services()
+	if f.record != "" { // last: nothing is written if anything else is wrong
+		if p.record, err = os.Create(f.record); err != nil {
+			return nil, usagef("--record: %v", err)
+		}
+	}
 	return p, nil
 }
 

@@ -120,8 +120,8 @@ func newRoot(s stdio) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "todoku",
 		Short: "Says whether your mail arrives, and if not, who must change what",
-		Long: `todoku checks a sending domain and its addresses the way receivers do: SPF, MX,
-reverse DNS. Each finding says what is wrong, what happens to mail because of
+		Long: `todoku checks a sending domain and its addresses the way receivers do: SPF,
+DKIM, DMARC, MX, reverse DNS, alignment, blocklists. Each finding says what is wrong, what happens to mail because of
 it, who must act, and which record to publish.`,
 		Version:       version,
 		SilenceUsage:  true,

@@ -74,6 +74,9 @@ func (f *targetFlags) target(cmd *cobra.Command, domain string) (diag.Target, er
 		if i := strings.LastIndexByte(t.From, '@'); i >= 0 {
 			t.From = t.From[i+1:]
 		}
+		if t.From == "" {
+			return t, usagef("--from %q names no domain: give an address or a domain, such as info@shop.example", f.from)
+		}
 		if n, err := dnsq.ParseName(t.From); err == nil {
 			t.From = n
 		}

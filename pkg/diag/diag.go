@@ -311,6 +311,9 @@ type Target struct {
 	IPs        []netip.Addr
 	Selectors  []string
 	DKIMDomain string // d=
+	// SelectorHints are selectors to guess first, such as those of a zone file in
+	// hand. They are no claim: one without a key is no fault.
+	SelectorHints []string `json:"-"`
 	// ProveKey says whether the sender's private key belongs to a published key
 	// record; nil if none was given. The key itself is nowhere in the Target.
 	ProveKey   func(record string) error `json:"-"`

@@ -35,6 +35,9 @@ type Header struct {
 	Started time.Time `json:"started"` // of the run, so that a replayed report can say the same
 	// Label says which servers were asked, so that a replayed report can too.
 	Label string `json:"servers,omitempty"`
+	// Hints are words that the run knew beside its answers and asked by, such as
+	// the selectors of a zone file.
+	Hints []string `json:"hints,omitempty"`
 }
 
 const (
@@ -120,6 +123,8 @@ type entryRR struct {
 	Host    octets      `json:"host,omitempty"`
 	SOA     *entrySOA   `json:"soa,omitempty"`
 	Data    octets      `json:"data,omitempty"`
+	File    string      `json:"file,omitempty"` // of a zone file that answered
+	Line    int         `json:"line,omitempty"`
 }
 
 type entrySOA struct {
@@ -143,7 +148,7 @@ func toEntry(q Question, a *Answer, err *Error) entry {
 	for _, rr := range a.RRs {
 		r := entryRR{
 			Name: octets(rr.Name), Type: rr.Type, TTL: rr.TTL, Strings: toOctets(rr.Strings),
-			Pref: rr.Pref, Host: octets(rr.Host), Data: octets(rr.Data),
+			Pref: rr.Pref, Host: octets(rr.Host), Data: octets(rr.Data), File: rr.File, Line: rr.Line,
 		}
 		if rr.Addr.IsValid() {
 			r.Addr = &rr.Addr
@@ -188,7 +193,7 @@ func (e *entry) result() (*Answer, *Error, error) {
 	for _, r := range e.RRs {
 		rr := RR{
 			Name: string(r.Name), Type: r.Type, TTL: r.TTL, Strings: fromOctets(r.Strings),
-			Pref: r.Pref, Host: string(r.Host), Data: string(r.Data),
+			Pref: r.Pref, Host: string(r.Host), Data: string(r.Data), File: r.File, Line: r.Line,
 		}
 		if r.Addr != nil {
 			rr.Addr = *r.Addr

@@ -27,6 +27,7 @@ const maxSuggested = 14
 type DKIMAsk struct {
 	Domain    string
 	Selectors string
+	Hints     string // selectors to guess first, in the same form
 }
 
 // DKIMAskOf is the DKIMAsk of a target: everyone who asks with it shares one
@@ -39,16 +40,19 @@ func DKIMAskOf(t *diag.Target) DKIMAsk {
 	if name, err := dnsq.ParseName(d); err == nil {
 		d = name
 	}
-	var b strings.Builder
-	seen := map[string]bool{}
-	for _, s := range t.Selectors {
-		s = selectorOf(s, d)
-		if key := strings.ToLower(s); !seen[key] && len(seen) < MaxNamedSelectors {
-			seen[key] = true
-			b.WriteString(strings.ReplaceAll(s, "\n", " ") + "\n") // no selector that is in use has one
+	join := func(list []string) string {
+		var b strings.Builder
+		seen := map[string]bool{}
+		for _, s := range list {
+			s = selectorOf(s, d)
+			if key := strings.ToLower(s); !seen[key] && len(seen) < MaxNamedSelectors {
+				seen[key] = true
+				b.WriteString(strings.ReplaceAll(s, "\n", " ") + "\n") // no selector that is in use has one
+			}
 		}
+		return b.String()
 	}
-	return DKIMAsk{Domain: dnsq.CanonicalName(d), Selectors: b.String()}
+	return DKIMAsk{Domain: dnsq.CanonicalName(d), Selectors: join(t.Selectors), Hints: join(t.SelectorHints)}
 }
 
 // selectorOf takes off what people copy along with a selector: the rest of the
@@ -65,11 +69,13 @@ func selectorOf(s, domain string) string {
 }
 
 // names are the selectors that were named.
-func (a DKIMAsk) names() []string {
-	if a.Selectors == "" {
+func (a DKIMAsk) names() []string { return split(a.Selectors) }
+
+func split(list string) []string {
+	if list == "" {
 		return nil
 	}
-	return strings.Split(strings.TrimSuffix(a.Selectors, "\n"), "\n")
+	return strings.Split(strings.TrimSuffix(list, "\n"), "\n")
 }
 
 // A DKIMKey is what is known of one selector.
@@ -209,7 +215,7 @@ var DKIMKeys = &diag.Fact[DKIMAsk, *DKIMSearch]{
 			s.Named = true
 			s.named(ctx, w, names)
 		} else {
-			s.guess(ctx, w)
+			s.guess(ctx, w, split(a.Hints))
 		}
 		for i := range s.Keys {
 			if e := s.Keys[i].Err; e != nil {
@@ -276,12 +282,18 @@ type found struct {
 	result             *dkim.Result
 }
 
-func (s *DKIMSearch) guess(ctx context.Context, w *diag.World) {
+func (s *DKIMSearch) guess(ctx context.Context, w *diag.World, hints []string) {
 	// Whether any single one of these is answered decides nothing; the check
 	// asks again through w, at no cost, for those that turn out to matter.
 	r := w.Optional()
 	var wg sync.WaitGroup
-	wellKnown := provider.WellKnown()
+	// What a zone file holds is known, and comes before every guess.
+	wellKnown := slices.Clone(hints)
+	for _, sel := range provider.WellKnown() {
+		if !slices.ContainsFunc(wellKnown, func(h string) bool { return strings.EqualFold(h, sel) }) {
+			wellKnown = append(wellKnown, sel)
+		}
+	}
 	known := make([]found, len(wellKnown))
 	for i, sel := range wellKnown {
 		known[i].selector = sel

@@ -294,6 +294,14 @@ func (t *textReport) heading(c *diag.CheckReport) {
 			title = c.Check.Name + ": " + title
 		}
 	}
+	// What is unknown without harm does not count for the run; over a section
+	// that says nothing else it is the word for it all the same.
+	shown := c.Status
+	for i := range c.Findings {
+		if k := c.Findings[i].Kind; shown == diag.Skip && k.Harmless {
+			shown = k.Status
+		}
+	}
 	title = sanitize.Text(title)
 	room := t.prose - 4 - 2 - 2 // status word, blanks, two columns of rule
 	if columns(title) > room {
@@ -301,7 +309,7 @@ func (t *textReport) heading(c *diag.CheckReport) {
 	}
 	t.newline()
 	t.put(t.loud(title), t.say(" "), t.dim(strings.Repeat("─", t.prose-columns(title)-6)), t.say(" "),
-		span{text: word(c.Status), style: t.st.status[c.Status]})
+		span{text: word(shown), style: t.st.status[shown]})
 	t.newline()
 	if t.o.Verbose {
 		t.pad(margin)
