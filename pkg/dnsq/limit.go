@@ -7,8 +7,10 @@ import (
 )
 
 // DefaultLimit is the number of questions under way that resolvers stand
-// without dropping any: unbound with its defaults dropped some of 512.
-const DefaultLimit = 64
+// without dropping any: unbound with its defaults dropped some of 512, and
+// dnsmasq, which many small routers run, refuses more than 150 at a time
+// (dns-forward-max). A full check has some 115 that wait for nothing.
+const DefaultLimit = 128
 
 // Limit lets at most n questions be under way below it (0: [DefaultLimit]).
 // Since a question is at one server at a time, no server has more than n. It
