@@ -52,7 +52,7 @@ var (
 	notAuthorized = &diag.Kind{ID: "SPF-IP-NOT-AUTHORIZED", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"ip", "result"}, Key: []string{"ip"}, Refs: []diag.Ref{diag.RFC(7208, "2.6.4"), diag.RFC(7208, "2.6.5"), gmail}}
 	domainInvalid = &diag.Kind{ID: "SPF-DOMAIN-INVALID", Status: diag.Fail, Owner: diag.Developer, Since: "0.1",
-		Refs: []diag.Ref{diag.RFC(7208, "4.3")}}
+		Args: []string{"identity"}, Refs: []diag.Ref{diag.RFC(7208, "4.3")}}
 	undetermined = &diag.Kind{ID: "SPF-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"question", "reason"}, Key: []string{"question"}, Refs: []diag.Ref{diag.RFC(7208, "2.6.6"), diag.RFC(7208, "4.4")}}
 	noAll = &diag.Kind{ID: "SPF-NO-ALL", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
@@ -224,7 +224,7 @@ func (c *run1) report(f diag.Finding) {
 func (c *run1) judge() {
 	root := c.tree.Root
 	if root == nil {
-		c.report(diag.Finding{Kind: domainInvalid, Subject: c.domain})
+		c.report(diag.Finding{Kind: domainInvalid, Subject: c.domain, Args: diag.Args{"identity": c.identity}})
 		return
 	}
 	c.index(root)
