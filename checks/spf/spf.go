@@ -141,7 +141,7 @@ func run(ctx context.Context, j *diag.Job) error {
 		}
 	}
 	isName := false
-	if name, err := dnsq.ParseName(c.domain); err == nil {
+	if name, err := dnsq.ParseName(c.domain); err == nil && strings.Contains(name, ".") {
 		facts.ObsoleteSPF.Start(j.World, name)
 		isName = true
 	}
