@@ -266,3 +266,21 @@ func BenchmarkZoneFiles(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkEachCheck is each check alone, its facts included, from answers in
+// memory: what it allocates.
+func BenchmarkEachCheck(b *testing.B) {
+	w := benchShop(nineIncludes(" ~all"))
+	_, rec := w.learn(b, checks.All)
+	for _, c := range checks.All {
+		b.Run(c.Name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				cfg := config([]*diag.Check{c}, dnsq.NewCache(b.Context(), rec.Resolver()))
+				if rep := engine.Run(b.Context(), cfg, w.target); rep.Broken() {
+					b.Fatal(rep.Checks[0].Panic)
+				}
+			}
+		})
+	}
+}
