@@ -241,7 +241,24 @@ func (c *run1) report(f diag.Finding) {
 	}
 	c.reported[fp] = true
 	c.faulty = c.faulty || f.Kind.Status >= diag.Warn
+	if f.Kind.Status >= diag.Warn && c.foreign() {
+		// What is weak in somebody else's policy is not ours to change.
+		f.Owner, f.Fixes = diag.Provider, nil
+	}
 	c.Report(f)
+}
+
+// foreign reports whether the From domain is somebody else's: not of the
+// registered domain that the mail is sent as, such as the address of a visitor
+// that a form puts into From.
+func (c *run1) foreign() bool {
+	org := func(d string) string {
+		if o, ok := orgdomain.PSL(d); ok {
+			return o
+		}
+		return d
+	}
+	return org(c.from) != org(c.Target.Domain)
 }
 
 func (c *run1) unknown(errs ...*dnsq.Error) {
