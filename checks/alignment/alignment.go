@@ -27,32 +27,30 @@ import (
 //go:embed doc.*.md
 var docs embed.FS
 
-var gmail = diag.Page("Google: Email sender guidelines", "https://support.google.com/a/answer/81126")
-
 // What the check can find.
 var (
 	none = &diag.Kind{ID: "ALIGN-NONE", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.1",
-		Args: []string{"return_path", "spf", "dkim_domain", "dkim", "remedy"}, Refs: []diag.Ref{diag.RFC(9989, "4.4"), gmail}}
+		Args: []string{"return_path", "spf", "dkim_domain", "dkim", "remedy"}, Refs: []diag.Ref{diag.RFC(9989, "4.4"), facts.Gmail}}
 	someServers = &diag.Kind{ID: "ALIGN-SOME-SERVERS", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.1",
-		Args: []string{"ips", "spf", "dkim"}, Refs: []diag.Ref{diag.RFC(9989, "4.4"), gmail}}
+		Args: []string{"ips", "spf", "dkim"}, Refs: []diag.Ref{diag.RFC(9989, "4.4"), facts.Gmail}}
 	fromUnusable = &diag.Kind{ID: "ALIGN-FROM-UNUSABLE", Status: diag.Fail, Owner: diag.Developer, Since: "0.1",
 		Refs: []diag.Ref{diag.RFC(5322, "3.6.2"), diag.RFC(9989, "4.2")}}
 	undetermined = &diag.Kind{ID: "ALIGN-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"question", "reason"}, Key: []string{"question"}, Refs: []diag.Ref{diag.RFC(9989, "4.10")}}
 	hostReturnPath = &diag.Kind{ID: "ALIGN-HOST-RETURN-PATH", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
-		Args: []string{"return_path"}, Refs: []diag.Ref{diag.RFC(9989, "4.4.2"), gmail}}
+		Args: []string{"return_path"}, Refs: []diag.Ref{diag.RFC(9989, "4.4.2"), facts.Gmail}}
 	otherDomain = &diag.Kind{ID: "ALIGN-OTHER-DOMAIN", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
-		Args: []string{"return_path"}, Refs: []diag.Ref{diag.RFC(9989, "4.4.2"), gmail}}
+		Args: []string{"return_path"}, Refs: []diag.Ref{diag.RFC(9989, "4.4.2"), facts.Gmail}}
 	foreignFrom = &diag.Kind{ID: "ALIGN-FOREIGN-FROM", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
-		Args: []string{"domain"}, Refs: []diag.Ref{diag.RFC(5322, "3.6.2"), gmail}}
+		Args: []string{"domain"}, Refs: []diag.Ref{diag.RFC(5322, "3.6.2"), facts.Gmail}}
 	dkimOther = &diag.Kind{ID: "ALIGN-DKIM-OTHER-DOMAIN", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
-		Args: []string{"dkim_domain"}, Refs: []diag.Ref{diag.RFC(9989, "4.4.1"), gmail}}
+		Args: []string{"dkim_domain"}, Refs: []diag.Ref{diag.RFC(9989, "4.4.1"), facts.Gmail}}
 	strictMode = &diag.Kind{ID: "ALIGN-STRICT", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"domain", "tag"}, Key: []string{"tag"}, Refs: []diag.Ref{diag.RFC(9989, "4.4"), diag.RFC(9989, "4.7")}}
 	spfOnly = &diag.Kind{ID: "ALIGN-SPF-ONLY", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
 		Args: []string{"dkim"}, Refs: []diag.Ref{diag.RFC(9989, "4.4"), diag.RFC(7960, "3")}}
 	shared = &diag.Kind{ID: "ALIGN-SHARED-DOMAIN", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
-		Args: []string{"domain", "provider"}, Key: []string{"domain"}, Refs: []diag.Ref{gmail}}
+		Args: []string{"domain", "provider"}, Key: []string{"domain"}, Refs: []diag.Ref{facts.Gmail}}
 	relaxed = &diag.Kind{ID: "ALIGN-RELAXED", Status: diag.Info, Since: "0.1",
 		Args: []string{"domains"}, Refs: []diag.Ref{diag.RFC(9989, "4.4")}}
 	dkimOnly = &diag.Kind{ID: "ALIGN-DKIM-ONLY", Status: diag.Info, Since: "0.1",

@@ -25,14 +25,12 @@ import (
 //go:embed doc.*.md
 var docs embed.FS
 
-var gmail = diag.Page("Google: Email sender guidelines", "https://support.google.com/a/answer/81126")
-
 var bySelector = []string{"selector"}
 
 // What the check can find.
 var (
 	keyMissing = &diag.Kind{ID: "DKIM-KEY-MISSING", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
-		Args: bySelector, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "3.6.2.1"), diag.RFC(6376, "6.1.2"), gmail}}
+		Args: bySelector, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "3.6.2.1"), diag.RFC(6376, "6.1.2"), facts.Gmail}}
 	targetMissing = &diag.Kind{ID: "DKIM-TARGET-MISSING", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.1",
 		Args: []string{"selector", "target"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "6.1.2"), diag.RFC(1034, "3.6.2")}}
 	notAKey = &diag.Kind{ID: "DKIM-NOT-A-KEY", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
@@ -46,7 +44,7 @@ var (
 	keySyntax = &diag.Kind{ID: "DKIM-KEY-SYNTAX", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"selector", "problem"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "3.6.1"), diag.RFC(6376, "6.1.2"), diag.RFC(8463, "4.2")}}
 	keyTooShort = &diag.Kind{ID: "DKIM-KEY-TOO-SHORT", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.1",
-		Args: []string{"selector", "bits"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(8301, "3.2"), gmail}}
+		Args: []string{"selector", "bits"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(8301, "3.2"), facts.Gmail}}
 	privateKey = &diag.Kind{ID: "DKIM-PRIVATE-KEY-PUBLISHED", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.1",
 		Args: bySelector, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "3.6.1"), diag.RFC(6376, "8")}}
 	keyMismatch = &diag.Kind{ID: "DKIM-KEY-MISMATCH", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.1",
@@ -67,7 +65,7 @@ var (
 	searchIncomplete = &diag.Kind{ID: "DKIM-SEARCH-INCOMPLETE", Status: diag.Inconclusive, Harmless: true, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"question", "reason", "count"}, Key: []string{"question"}, Refs: []diag.Ref{diag.RFC(6376, "3.1")}}
 	keyWeak = &diag.Kind{ID: "DKIM-KEY-WEAK", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
-		Args: []string{"selector", "bits"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(8301, "3.2"), gmail}}
+		Args: []string{"selector", "bits"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(8301, "3.2"), facts.Gmail}}
 	keyTooLong = &diag.Kind{ID: "DKIM-KEY-TOO-LONG", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
 		Args: []string{"selector", "bits"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(8301, "3.2")}}
 	testingOnly = &diag.Kind{ID: "DKIM-TESTING", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
@@ -79,7 +77,7 @@ var (
 	cnameDangling = &diag.Kind{ID: "DKIM-CNAME-DANGLING", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
 		Args: []string{"selector", "target"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "6.1.2"), diag.RFC(1034, "3.6.2")}}
 	noSelector = &diag.Kind{ID: "DKIM-NO-SELECTOR-FOUND", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
-		Args: []string{"count", "base"}, Refs: []diag.Ref{diag.RFC(8020, "2"), diag.RFC(6376, "3.1"), gmail}}
+		Args: []string{"count", "base"}, Refs: []diag.Ref{diag.RFC(8020, "2"), diag.RFC(6376, "3.1"), facts.Gmail}}
 	keyUnused = &diag.Kind{ID: "DKIM-KEY-UNUSED", Status: diag.Info, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"selector", "problem"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "3.6.1"), diag.RFC(6376, "3.1")}}
 	notNeeded = &diag.Kind{ID: "DKIM-NOT-NEEDED", Status: diag.Info, Since: "0.1",

@@ -27,11 +27,6 @@ import (
 //go:embed doc.*.md
 var docs embed.FS
 
-var (
-	gmail = diag.Page("Google: Email sender guidelines", "https://support.google.com/a/answer/81126")
-	yahoo = diag.Page("Yahoo: Sender best practices", "https://senders.yahooinc.com/best-practices/")
-)
-
 // What the check can find.
 var (
 	multiple = &diag.Kind{ID: "DMARC-MULTIPLE", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
@@ -45,7 +40,7 @@ var (
 	undetermined = &diag.Kind{ID: "DMARC-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"question", "reason"}, Key: []string{"question"}, Refs: []diag.Ref{diag.RFC(9989, "4.10.1"), diag.RFC(9989, "5.3.6")}}
 	missing = &diag.Kind{ID: "DMARC-MISSING", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
-		Refs: []diag.Ref{diag.RFC(9989, "4.10.1"), gmail, yahoo}}
+		Refs: []diag.Ref{diag.RFC(9989, "4.10.1"), facts.Gmail, facts.Yahoo}}
 	cnameEmpty = &diag.Kind{ID: "DMARC-CNAME-EMPTY", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"target"}, Refs: []diag.Ref{diag.RFC(9989, "4.5"), diag.RFC(1034, "3.6.2")}}
 	policyNone = &diag.Kind{ID: "DMARC-POLICY-NONE", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",

@@ -19,19 +19,14 @@ import (
 //go:embed doc.*.md
 var docs embed.FS
 
-var (
-	gmail = diag.Page("Google: Email sender guidelines", "https://support.google.com/a/answer/81126")
-	yahoo = diag.Page("Yahoo: Sender best practices", "https://senders.yahooinc.com/best-practices/")
-)
-
 // What the check can find.
 var (
 	missing = &diag.Kind{ID: "PTR-MISSING", Status: diag.Fail, Owner: diag.Provider, Since: "0.1",
-		Args: []string{"name"}, Refs: []diag.Ref{diag.RFC(1912, "2.1"), gmail}}
+		Args: []string{"name"}, Refs: []diag.Ref{diag.RFC(1912, "2.1"), facts.Gmail}}
 	notConfirmed = &diag.Kind{ID: "PTR-NOT-CONFIRMED", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
-		Args: []string{"names", "addresses"}, Refs: []diag.Ref{diag.RFC(8601, "3"), diag.RFC(1912, "2.1"), gmail}}
+		Args: []string{"names", "addresses"}, Refs: []diag.Ref{diag.RFC(8601, "3"), diag.RFC(1912, "2.1"), facts.Gmail}}
 	looksGeneric = &diag.Kind{ID: "PTR-GENERIC", Status: diag.Warn, Owner: diag.Provider, Since: "0.1",
-		Args: []string{"name", "part"}, Refs: []diag.Ref{yahoo, diag.RFC(1912, "2.1")}}
+		Args: []string{"name", "part"}, Refs: []diag.Ref{facts.Yahoo, diag.RFC(1912, "2.1")}}
 	tooMany = &diag.Kind{ID: "PTR-TOO-MANY", Status: diag.Warn, Owner: diag.Provider, Since: "0.1",
 		Args: []string{"count"}, Refs: []diag.Ref{diag.RFC(7208, "5.5")}}
 	notPublic = &diag.Kind{ID: "PTR-IP-NOT-PUBLIC", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",

@@ -25,12 +25,10 @@ import (
 //go:embed doc.*.md
 var docs embed.FS
 
-var gmail = diag.Page("Google: Email sender guidelines", "https://support.google.com/a/answer/81126")
-
 // What the check can find.
 var (
 	missing = &diag.Kind{ID: "SPF-MISSING", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
-		Refs: []diag.Ref{diag.RFC(7208, "4.5"), diag.RFC(7208, "3"), gmail}}
+		Refs: []diag.Ref{diag.RFC(7208, "4.5"), diag.RFC(7208, "3"), facts.Gmail}}
 	multiple = &diag.Kind{ID: "SPF-MULTIPLE", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"count"}, Refs: []diag.Ref{diag.RFC(7208, "3.2"), diag.RFC(7208, "4.5")}}
 	syntax = &diag.Kind{ID: "SPF-SYNTAX", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
@@ -50,7 +48,7 @@ var (
 	passAll = &diag.Kind{ID: "SPF-PASS-ALL", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"text"}, Refs: []diag.Ref{diag.RFC(7208, "5.1"), diag.RFC(7208, "11.5.1")}}
 	notAuthorized = &diag.Kind{ID: "SPF-IP-NOT-AUTHORIZED", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
-		Args: []string{"ip", "result"}, Key: []string{"ip"}, Refs: []diag.Ref{diag.RFC(7208, "2.6.4"), diag.RFC(7208, "2.6.5"), gmail}}
+		Args: []string{"ip", "result"}, Key: []string{"ip"}, Refs: []diag.Ref{diag.RFC(7208, "2.6.4"), diag.RFC(7208, "2.6.5"), facts.Gmail}}
 	domainInvalid = &diag.Kind{ID: "SPF-DOMAIN-INVALID", Status: diag.Fail, Owner: diag.Developer, Since: "0.1",
 		Args: []string{"identity"}, Refs: []diag.Ref{diag.RFC(7208, "4.3")}}
 	undetermined = &diag.Kind{ID: "SPF-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",

@@ -102,18 +102,10 @@ func labelLen(name string, n int) error {
 
 // splitLabels splits at unescaped dots, empty labels included.
 func splitLabels(s string) []string {
-	var out []string
-	start := 0
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '.':
-			out = append(out, s[start:i])
-			start = i + 1
-		}
+	if s == "" || s == "." {
+		return strings.Split(s, ".")
 	}
-	return append(out, s[start:])
+	return dnsq.Labels(s)
 }
 
 // canonicalLabel is a label of a zone file in canonical form: A-label if it is

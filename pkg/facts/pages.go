@@ -1,0 +1,10 @@
+package facts
+
+import "github.com/todoku-mail/todoku/pkg/diag"
+
+// What the largest receivers ask of senders, in their own words; several checks
+// refer to it.
+var (
+	Gmail = diag.Page("Google: Email sender guidelines", "https://support.google.com/a/answer/81126")
+	Yahoo = diag.Page("Yahoo: Sender best practices", "https://senders.yahooinc.com/best-practices/")
+)
