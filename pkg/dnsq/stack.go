@@ -28,8 +28,6 @@ type Options struct {
 	Record io.Writer
 	// Started goes into the recording's header; the zero Time: now.
 	Started time.Time
-	// Label goes into the recording's header: which servers were asked.
-	Label string
 	// Replay answers instead of any server. Servers, Timeout and Tries do not
 	// matter then.
 	Replay *Recording
@@ -74,7 +72,6 @@ func New(ctx context.Context, o Options) (*Stack, error) {
 		if !o.Started.IsZero() {
 			s.rec.Header.Started = o.Started
 		}
-		s.rec.Header.Label = o.Label
 		r = s.rec
 	}
 	s.Cache = NewCache(ctx, r)
