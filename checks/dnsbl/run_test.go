@@ -319,7 +319,7 @@ func TestKeyIsNeverShown(t *testing.T) {
 				}
 				for _, f := range render.Formats {
 					var b bytes.Buffer
-					if err := f.Write(&b, rep, cat, render.Options{Width: 100, Verbose: true}); err != nil {
+					if err := f.Write(&b, &diag.Run{Reports: []*diag.Report{rep}}, cat, render.Options{Width: 100, Verbose: true}); err != nil {
 						t.Fatal(err)
 					}
 					seen[f.Name+" "+lang] = b.String()

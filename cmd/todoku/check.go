@@ -141,7 +141,8 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, t dia
 	if err := stack.Close(); err != nil {
 		return &exitError{exitBroken, err}
 	}
-	if err := p.write(report, s); err != nil {
+	all := &diag.Run{Version: report.Version, Started: report.Started, Duration: report.Duration, Reports: []*diag.Report{report}}
+	if err := p.write(all, s); err != nil {
 		return err
 	}
 	// After the reports: nothing already found is lost if this fails.
@@ -359,9 +360,9 @@ func parseOutputs(specs []string) ([]output, error) {
 	return out, nil
 }
 
-// write renders the report to every output. An output that cannot be written
+// write renders what was found to every output. An output that cannot be written
 // does not keep the others from being: the first error is returned at the end.
-func (p *plan) write(r *diag.Report, s stdio) error {
+func (p *plan) write(r *diag.Run, s stdio) error {
 	var errs []error
 	for _, o := range p.outputs {
 		if err := p.writeOne(r, s, o); err != nil {
@@ -374,7 +375,7 @@ func (p *plan) write(r *diag.Report, s stdio) error {
 	return nil
 }
 
-func (p *plan) writeOne(r *diag.Report, s stdio, o output) error {
+func (p *plan) writeOne(r *diag.Run, s stdio, o output) error {
 	var b bytes.Buffer
 	opt := p.options
 	if o.file != "" {

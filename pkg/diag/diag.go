@@ -221,6 +221,37 @@ type Finding struct {
 	// Unknown are the questions without an answer that an inconclusive
 	// finding rests on.
 	Unknown []*dnsq.Error
+	// Waived says that people have accepted the finding, and why; nil if not. It
+	// is shown and counted as waived and weighs nothing. Only package gate sets it.
+	Waived *Waiver
+	// Known: a baseline report has the finding already. It is shown and counts
+	// for the status, but not for the exit code. Only package gate sets it.
+	Known bool
+}
+
+// A Waiver accepts a finding, for a reason and until a date.
+type Waiver struct {
+	ID, Subject string // which finding: of this kind, about this name or address; or
+	Fingerprint string // this very finding
+	Reason      string
+	Expires     time.Time // the first day on which it holds no more, UTC
+	Place       Place     // where it is written
+}
+
+// A Place is where something is written, such as the line of the inventory that
+// names a target. The zero Place is nowhere.
+type Place struct {
+	File string
+	Line int // from 1; 0 is unknown
+}
+
+// Weight is the status with which the finding counts: that of its kind, or Skip
+// if it is waived.
+func (f *Finding) Weight() Status {
+	if f.Waived != nil {
+		return Skip
+	}
+	return f.Kind.Weight()
 }
 
 // Who is who has to act.
@@ -264,6 +295,25 @@ func (f *Finding) Fingerprint() string {
 // Needs says what a check cannot do without.
 type Needs struct {
 	IP bool // at least one sending address; without one the check says SKIPPED, of all or of a part
+	// Input is what the check is about, if that is not the DNS as everybody sees
+	// it. Without its input a check is not run and not mentioned ([Check.Applies]).
+	Input Input
+}
+
+// An Input is something that a command may or may not have been given.
+type Input string
+
+const (
+	NoInput   Input = ""
+	ZoneInput Input = "zone"    // text of zone files (Target.Lints)
+	LockInput Input = "lock"    // a lock file (Target.Lock)
+	GateInput Input = "gate"    // waivers (Target.Waivers)
+	MailInput Input = "message" // a message (Target.Message)
+)
+
+// Applies reports whether the target has what the check needs to say anything.
+func (c *Check) Applies(t *Target) bool {
+	return c.Needs.Input == NoInput || t.Inputs[c.Needs.Input]
 }
 
 // Doors are the ways to the outside that a check uses, through its Job.
@@ -318,6 +368,11 @@ type Target struct {
 	// record; nil if none was given. The key itself is nowhere in the Target.
 	ProveKey   func(record string) error `json:"-"`
 	Blocklists Blocklists
+	// Inputs are what the command was given beside names and addresses.
+	Inputs map[Input]bool `json:"-"`
+	// Named is the line that names the target: of an inventory, a list of
+	// domains, or a zone file. Formats that must point somewhere point there.
+	Named Place `json:"-"`
 }
 
 // Blocklists say which DNS blocklists to ask beside the usual ones. A report
@@ -352,6 +407,14 @@ type CheckReport struct {
 	Panic    string // what a crashed check said, with a stack; "" otherwise
 }
 
+// Weigh sets Status from the findings. Whoever changes what they weigh calls it.
+func (c *CheckReport) Weigh() {
+	c.Status = Skip
+	for i := range c.Findings {
+		c.Status = max(c.Status, c.Findings[i].Weight())
+	}
+}
+
 // Trouble is a question that got no answer, and the checks that needed it.
 type Trouble struct {
 	Err    *dnsq.Error
@@ -379,25 +442,40 @@ func (r *Report) Status() Status {
 	return s
 }
 
-// Counts is the number of findings of each status.
+// Counts is the number of findings of each status, but for those that are
+// waived.
 func (r *Report) Counts() map[Status]int {
-	return r.count(func(k *Kind) bool { return true })
+	return r.count(func(f *Finding) bool { return f.Waived == nil })
 }
 
-// Decisive is Counts without harmless findings: what an exit code goes by.
+// Waived is the number of findings that are waived.
+func (r *Report) Waived() int {
+	n := 0
+	for i := range r.Checks {
+		for j := range r.Checks[i].Findings {
+			if r.Checks[i].Findings[j].Waived != nil {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Decisive is Counts without findings that are harmless or in the baseline: what
+// an exit code goes by.
 func (r *Report) Decisive() map[Status]int {
-	return r.count(func(k *Kind) bool { return !k.Harmless })
+	return r.count(func(f *Finding) bool { return f.Waived == nil && !f.Known && !f.Kind.Harmless })
 }
 
-func (r *Report) count(which func(*Kind) bool) map[Status]int {
+func (r *Report) count(which func(*Finding) bool) map[Status]int {
 	m := make(map[Status]int, len(Statuses))
 	for _, s := range Statuses {
 		m[s] = 0
 	}
 	for i := range r.Checks {
 		for j := range r.Checks[i].Findings {
-			if k := r.Checks[i].Findings[j].Kind; which(k) {
-				m[k.Status]++
+			if f := &r.Checks[i].Findings[j]; which(f) {
+				m[f.Kind.Status]++
 			}
 		}
 	}

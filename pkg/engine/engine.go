@@ -40,9 +40,11 @@ func (c *Config) now() time.Time {
 	return time.Now()
 }
 
-// Run runs every check and returns a complete report, also when ctx ends: what
-// was not learnt by then is inconclusive. Started and Duration are wall time.
+// Run runs every check that applies to t and returns a complete report, also when
+// ctx ends: what was not learnt by then is inconclusive. Started and Duration are
+// wall time.
 func Run(ctx context.Context, c Config, t diag.Target) *diag.Report {
+	c.Checks = slices.DeleteFunc(slices.Clone(c.Checks), func(ch *diag.Check) bool { return !ch.Applies(&t) })
 	started := c.now()
 	begin := time.Now()
 	w := diag.NewWorld(ctx, c.Resolver, c.now)
@@ -120,10 +122,7 @@ func moot(r *diag.Report) {
 				continue
 			}
 			cr.Findings = append(kept, diag.Finding{Kind: cr.Check.Skipped, Subject: m.subject, Args: diag.Args{"missing": "domain"}})
-			cr.Status = diag.Skip
-			for j := range cr.Findings {
-				cr.Status = max(cr.Status, cr.Findings[j].Kind.Weight())
-			}
+			cr.Weigh()
 		}
 	}
 }
@@ -167,9 +166,7 @@ func runOne(ctx context.Context, ch *diag.Check, job *diag.Job) (cr diag.CheckRe
 		}
 		cr.Findings = append(cr.Findings, undetermined("-", "internal"))
 	}
-	for i := range cr.Findings {
-		cr.Status = max(cr.Status, cr.Findings[i].Kind.Weight())
-	}
+	cr.Weigh()
 	// A resolver that panicked met its asker as an error (World.Ask): what could
 	// not be learnt is inconclusive, and todoku is broken all the same.
 	for _, e := range job.Unanswered() {

@@ -123,6 +123,39 @@ type jsonUnknown struct {
 	Checks []string    `json:"checks,omitempty"`
 }
 
+// A jsonRun is the reports of several targets as one object.
+type jsonRun struct {
+	Schema     int           `json:"schema"`
+	Version    string        `json:"version"`
+	Started    string        `json:"started"` // RFC 3339, UTC
+	DurationMS int64         `json:"duration_ms"`
+	Reports    []*jsonReport `json:"reports"`
+}
+
+// runJSON writes one report as the report contract has it, several as one object
+// that holds them.
+func runJSON(w io.Writer, r *diag.Run, cat *i18n.Catalog, o Options) error {
+	if len(r.Reports) == 1 {
+		return JSON(w, r.Reports[0], cat, o)
+	}
+	out := jsonRun{Schema: 1, Version: r.Version, Started: r.Started.UTC().Format(time.RFC3339),
+		DurationMS: r.Duration.Milliseconds(), Reports: []*jsonReport{}}
+	for _, rep := range r.Reports {
+		out.Reports = append(out.Reports, reportJSON(rep, cat))
+	}
+	return writeJSON(w, out, "  ")
+}
+
+// runNDJSON writes a line for each report.
+func runNDJSON(w io.Writer, r *diag.Run, cat *i18n.Catalog, o Options) error {
+	for _, rep := range r.Reports {
+		if err := NDJSON(w, rep, cat, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // JSON writes the report as one object, indented by two spaces.
 func JSON(w io.Writer, r *diag.Report, cat *i18n.Catalog, _ Options) error {
 	return writeJSON(w, reportJSON(r, cat), "  ")

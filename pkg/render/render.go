@@ -28,17 +28,17 @@ type Options struct {
 	Verbose bool // everything: evidence of what is good, costs, trees
 }
 
-// A Format is one way to write a report.
+// A Format is one way to write what a run found: one report, several, or a diff.
 type Format struct {
 	Name  string // value of -o
-	Write func(w io.Writer, r *diag.Report, cat *i18n.Catalog, o Options) error
+	Write func(w io.Writer, r *diag.Run, cat *i18n.Catalog, o Options) error
 }
 
 // Formats lists every format, the default first.
 var Formats = []Format{
-	{"text", Text},
-	{"json", JSON},
-	{"ndjson", NDJSON},
+	{"text", runText},
+	{"json", runJSON},
+	{"ndjson", runNDJSON},
 }
 
 // Lookup is the format of that name.
@@ -118,7 +118,7 @@ func unanswered(r *diag.Report) int {
 	for i := range r.Checks {
 		for j := range r.Checks[i].Findings {
 			f := &r.Checks[i].Findings[j]
-			if f.Kind.Weight() != diag.Inconclusive {
+			if f.Weight() != diag.Inconclusive {
 				continue
 			}
 			findings++

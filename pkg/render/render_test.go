@@ -516,7 +516,7 @@ func (brokenWriter) Write([]byte) (int, error) { return 0, errFull }
 // A report that could not be written is never taken for one that was.
 func TestWriteError(t *testing.T) {
 	for _, f := range Formats {
-		if err := f.Write(brokenWriter{}, sampleReport(), catalog(t, "en"), Options{}); !errors.Is(err, errFull) {
+		if err := f.Write(brokenWriter{}, &diag.Run{Reports: []*diag.Report{sampleReport()}}, catalog(t, "en"), Options{}); !errors.Is(err, errFull) {
 			t.Errorf("%s: %v", f.Name, err)
 		}
 		if g, ok := Lookup(f.Name); !ok || g.Name != f.Name {

@@ -56,6 +56,21 @@ type textReport struct {
 	changes map[string]string
 }
 
+// runText writes the reports one below the other.
+func runText(w io.Writer, r *diag.Run, cat *i18n.Catalog, o Options) error {
+	for i, rep := range r.Reports {
+		if i > 0 {
+			if _, err := io.WriteString(w, "\n"); err != nil {
+				return err
+			}
+		}
+		if err := Text(w, rep, cat, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Text writes the report for a person at a terminal.
 func Text(w io.Writer, r *diag.Report, cat *i18n.Catalog, o Options) error {
 	t := &textReport{page: newPage(o), r: r, cat: cat, o: o, said: map[dnsq.Question]bool{}, changes: map[string]string{}}
@@ -611,7 +626,7 @@ func (t *textReport) quiet() {
 	t.verdict()
 	for i := range t.r.Checks {
 		for _, f := range worstFirst(&t.r.Checks[i]) {
-			if f.Kind.Weight() >= diag.Inconclusive {
+			if f.Weight() >= diag.Inconclusive {
 				t.finding(f, false)
 			}
 		}
