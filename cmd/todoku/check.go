@@ -18,6 +18,7 @@ import (
 	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/engine"
 	"github.com/todoku-mail/todoku/pkg/render"
+	"github.com/todoku-mail/todoku/pkg/render/sanitize"
 	"github.com/todoku-mail/todoku/pkg/zone"
 )
 
@@ -61,7 +62,7 @@ func (f *runFlags) addReport(cmd *cobra.Command) {
 
 func (f *runFlags) addDNS(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringArrayVar(&f.zones, "zone", nil, "zone `FILE[@ORIGIN]` that answers for its origin in place of the DNS (repeatable)")
+	fl.StringArrayVar(&f.zones, "zone", nil, "zone `FILE[@ORIGIN]` that answers for its origin in place of the DNS; a folder of them, or - (repeatable)")
 	fl.BoolVar(&f.offline, "offline", false, "no network at all: what is not in --zone or --replay is inconclusive")
 	fl.StringArrayVar(&f.servers, "server", nil, "DNS server to ask: ip[:port], tcp://…, tls://name@ip, https://…/dns-query (repeatable; default the system's)")
 	fl.StringVar(&f.record, "record", "", "write every answer of this run to `FILE`")
@@ -232,7 +233,7 @@ func (f *runFlags) prepare(cmd *cobra.Command, s stdio) (*plan, error) {
 		return nil, err
 	}
 	p.options = render.Options{Width: p.width, Color: p.color, Quiet: f.quiet, Verbose: f.detail}
-	if err := f.sources(p); err != nil {
+	if err := f.sources(p, s); err != nil {
 		return nil, err
 	}
 	keys, err := f.keys(s.env)
@@ -252,21 +253,14 @@ func (f *runFlags) prepare(cmd *cobra.Command, s stdio) (*plan, error) {
 }
 
 // sources reads the zone files and the recording, and finds the servers.
-func (f *runFlags) sources(p *plan) error {
+func (f *runFlags) sources(p *plan, s stdio) error {
 	p.zones = f.bundled
-	var zones []*zone.Zone
-	for _, spec := range f.zones {
-		z, err := zone.Open(spec)
+	if f.zones != nil {
+		set, err := zone.OpenAll(f.zones, s.in)
 		if err != nil {
 			return usage(prefixed("--zone", err))
 		}
-		zones = append(zones, z)
-	}
-	if zones != nil {
-		set, err := zone.NewSet(zones...)
-		if err != nil {
-			return usagef("--zone: %v", err)
-		}
+		tellPassed(s, "--zone", set)
 		p.zones = set
 	}
 	switch {
@@ -307,6 +301,20 @@ func (f *runFlags) sources(p *plan) error {
 	}
 	p.server = strings.Join(names, ", ")
 	return nil
+}
+
+// tellPassed says which files of a folder were not taken for zones: whoever
+// named the folder may think that they were.
+func tellPassed(s stdio, flag string, set *zone.Set) {
+	const most = 10
+	passed := set.Passed()
+	for i, p := range passed {
+		if i == most {
+			fmt.Fprintf(s.err, "todoku: %s: and %d files more\n", flag, len(passed)-most)
+			return
+		}
+		fmt.Fprintf(s.err, "todoku: %s: %s is not read: %s\n", flag, sanitize.Text(p.File), p.Why)
+	}
 }
 
 // prefixed puts a flag's name before each line of an error about its value.

@@ -31,6 +31,7 @@ type parser struct {
 	dir      string // put before paths of fsys to name them
 	budget   int    // octets that may still be read
 	includes int
+	included *[]string // their paths, if somebody wants them
 	errs     Errors
 	stop     bool // too many errors, or a limit: read no further
 
@@ -39,6 +40,7 @@ type parser struct {
 	ttlState ttlState
 	noTTL    []int // records whose TTL is decided at the end
 
+	assumed     string // origin by the name of the file
 	firstOrigin string // of the first $ORIGIN
 	relative    bool   // the missing-origin error was given
 }
@@ -56,20 +58,35 @@ type file struct {
 	badOwner bool // the last owner could not be read: nothing inherits it
 }
 
-// parse reads src, called label. If fsys is not nil, src is its file fsPath,
-// and dir is what comes before paths of fsys to name them.
-func parse(src []byte, label, origin string, fsys fs.FS, fsPath, dir string) (*Zone, error) {
-	p := &parser{z: &Zone{sources: map[string][]byte{}}, fsys: fsys, dir: dir, budget: MaxFile}
+// A source is the text of a zone and what is known of it from outside.
+type source struct {
+	src   []byte
+	label string // what records and errors call it
+	// origin is the zone's name as somebody gave it; assumed is one that the
+	// name of the file suggests, which what the file says itself outweighs.
+	origin, assumed string
+	fsys            fs.FS  // where $INCLUDE takes files from; nil: nowhere
+	path            string // of the file inside fsys
+	dir             string // put before paths of fsys to name them
+	included        *[]string
+}
+
+func parse(s source) (*Zone, error) {
+	p := &parser{z: &Zone{sources: map[string][]byte{}}, fsys: s.fsys, dir: s.dir, budget: MaxFile, assumed: s.assumed, included: s.included}
+	origin := s.origin
 	if origin != "" && origin != "." {
 		o, err := dnsq.ParseName(origin)
 		if err != nil {
-			return nil, Errors{{File: label, Msg: "the origin given is not usable: " + err.Error(), Err: err}}
+			return nil, Errors{{File: s.label, Msg: "the origin given is not usable: " + err.Error(), Err: err}}
 		}
 		origin = o
 	}
-	f := &file{lexer: lexer{file: label, line: 1}, path: fsPath, origin: origin}
-	p.file(f, src)
-	p.finish(label, origin)
+	f := &file{lexer: lexer{file: s.label, line: 1}, path: s.path, origin: origin}
+	if f.origin == "" {
+		f.origin = s.assumed
+	}
+	p.file(f, s.src)
+	p.finish(s.label, origin)
 	if len(p.errs) > 0 {
 		sort.SliceStable(p.errs, func(i, j int) bool {
 			a, b := p.errs[i], p.errs[j]
@@ -210,14 +227,19 @@ func (p *parser) directive(f *file, e *entry) {
 		}
 		// RFC 1035 §5.1 has a relative $ORIGIN relative to the one before.
 		// Where there is none it can only be meant from the root.
-		if f.origin == "" && s != "@" && !t[1].quoted {
-			s = strings.TrimSuffix(s, ".") + "."
-			n, err := parseName(s, "")
-			if err != nil {
-				p.fail(f.at(t[1], "%v", err))
+		absolute, aerr := "", errNoOrigin
+		if s != "@" && !t[1].quoted {
+			absolute, aerr = parseName(strings.TrimSuffix(s, ".")+".", "")
+		}
+		// An origin that only the file's name suggests is not one to be
+		// relative to, if the directive names it in full.
+		if aerr == nil && f.origin == p.assumed && p.firstOrigin == "" && p.assumed != "" && dnsq.AtOrBelow(absolute, p.assumed) ||
+			f.origin == "" && s != "@" && !t[1].quoted {
+			if aerr != nil {
+				p.fail(f.at(t[1], "%v", aerr))
 				return
 			}
-			f.origin = n
+			f.origin = absolute
 		} else if n, ok := name(t[1]); ok {
 			f.origin = n
 		} else {
@@ -308,6 +330,9 @@ func (p *parser) include(f *file, t token, origin string) {
 	label := full
 	if p.dir != "" {
 		label = path.Join(p.dir, full)
+	}
+	if p.included != nil {
+		*p.included = append(*p.included, full)
 	}
 	p.file(&file{lexer: lexer{file: label, line: 1}, path: full, depth: f.depth + 1, up: f, origin: origin,
 		owner: f.owner, hasOwner: f.hasOwner, badOwner: f.badOwner}, src)
@@ -541,10 +566,12 @@ func (p *parser) finish(label, given string) {
 		}
 	case given != "":
 		z.Origin = given
+	case p.assumed != "" && (p.firstOrigin == "" || dnsq.AtOrBelow(p.firstOrigin, p.assumed)):
+		z.Origin = p.assumed
 	case p.firstOrigin != "" && p.firstOrigin != ".":
 		z.Origin = p.firstOrigin
 	case len(p.errs) == 0:
-		p.fail(&Error{File: label, Msg: "the file does not say which zone it is (no SOA record, no $ORIGIN): name the zone with FILE@ORIGIN, as in " + label + "@example.com"})
+		p.fail(&Error{File: label, Msg: "the file does not say which zone it is (no SOA record, no $ORIGIN, no domain as its name): name the zone with FILE@ORIGIN, as in " + label + "@example.com"})
 	}
 	// An empty file is most likely a download that failed. As a zone it would
 	// say that nothing exists.

@@ -128,19 +128,26 @@ func sameData(a, b *dnsq.RR) bool {
 // A Set is some zones that answer together. It is safe for use by many
 // goroutines.
 type Set struct {
-	zones map[string]*index
-	order []*Zone
+	zones  map[string]*index
+	order  []*Zone
+	passed []Passed
 }
 
 // NewSet puts zones together. Where origins lie inside each other, the longer
-// one speaks for its names. Two zones with the same origin are an error.
+// one speaks for its names. Two zones with the same origin are an error, of type
+// [Errors].
 func NewSet(zones ...*Zone) (*Set, error) {
 	s := &Set{zones: make(map[string]*index, len(zones)), order: zones}
+	var errs Errors
 	for _, z := range zones {
 		if old, ok := s.zones[z.Origin]; ok {
-			return nil, fmt.Errorf("two zone files answer for %s: %s and %s", z.Origin, z.name(), old.zone.name())
+			errs = append(errs, &Error{File: z.name(), Msg: fmt.Sprintf("two zone files answer for %s: this one and %s", z.Origin, old.zone.name())})
+			continue
 		}
 		s.zones[z.Origin] = newIndex(z)
+	}
+	if errs != nil {
+		return nil, errs
 	}
 	return s, nil
 }
@@ -154,6 +161,9 @@ func (z *Zone) name() string {
 
 // Zones are the zones of the set, in the order they were given.
 func (s *Set) Zones() []*Zone { return s.order }
+
+// Passed are the files of folders that [OpenAll] did not take for zones.
+func (s *Set) Passed() []Passed { return s.passed }
 
 // A Place says how far a set can answer a question.
 type Place uint8

@@ -20,8 +20,8 @@
 //
 // # What this package does with it
 //
-// [Open] and [Parse] read a file and keep, for every record, the file, the
-// line, the octets it was written in and the comment beside it ([Span]); a
+// [OpenAll], [Open] and [Parse] read files and keep, for every record, the file,
+// the line, the octets it was written in and the comment beside it ([Span]); a
 // file with faults yields all of them ([Errors]), not only the first. A [Set]
 // of zones answers questions as an authoritative server does (RFC 1034 §4.3.2
 // with RFC 4592 wildcards and RFC 6672 DNAME). [Set.Overlay] lays the zones
@@ -35,13 +35,9 @@
 package zone
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path"
-	"path/filepath"
 	"strings"
 
 	"github.com/todoku-mail/todoku/pkg/dnsq"
@@ -216,7 +212,7 @@ func Parse(r io.Reader, file, origin string) (*Zone, error) {
 	if err != nil {
 		return nil, Errors{{File: file, Msg: "cannot be read: " + err.Error(), Err: err}}
 	}
-	return parse(src, file, origin, nil, "", "")
+	return parse(source{src: src, label: file, origin: origin})
 }
 
 // ParseFS reads the zone file name from fsys, and what it includes: paths are
@@ -231,67 +227,5 @@ func ParseFS(fsys fs.FS, name, origin string) (*Zone, error) {
 	if err != nil {
 		return nil, Errors{{File: name, Msg: "cannot be read: " + reason(err), Err: err}}
 	}
-	return parse(src, name, origin, fsys, name, "")
-}
-
-// Open reads the zone file that spec names: FILE, or FILE@ORIGIN where the
-// file does not say its origin. ORIGIN is what follows the last @ if that is a
-// domain name (or "." for the root) and spec as a whole is no existing file.
-// FILE "-" is the standard input. $INCLUDE takes files inside the folder of
-// FILE only, also through symbolic links; none from the standard input.
-func Open(spec string) (*Zone, error) {
-	name, origin := spec, ""
-	if _, err := os.Lstat(spec); err != nil || spec == "-" {
-		if i := strings.LastIndexByte(spec, '@'); i > 0 {
-			switch o, err := dnsq.ParseName(spec[i+1:]); {
-			case err == nil:
-				name, origin = spec[:i], o
-			case spec[i+1:] == ".":
-				name, origin = spec[:i], "."
-			}
-		}
-	}
-	if name == "-" {
-		return Parse(os.Stdin, "stdin", origin)
-	}
-	fail := func(err error) (*Zone, error) {
-		msg := "cannot be read: " + reason(err)
-		if origin == "" && strings.Contains(spec, "@") && errors.Is(err, fs.ErrNotExist) {
-			msg += " (what follows the @ is not a domain name either)"
-		}
-		return nil, Errors{{File: name, Msg: msg, Err: err}}
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return fail(err)
-	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil {
-		return fail(err)
-	} else if st.IsDir() {
-		return nil, Errors{{File: name, Msg: "is a folder; a zone file is expected"}}
-	}
-	src, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
-	if err != nil {
-		return fail(err)
-	}
-	dir, base := filepath.Split(name)
-	if dir == "" {
-		dir = "."
-	}
-	var fsys fs.FS
-	if root, err := os.OpenRoot(dir); err == nil {
-		defer root.Close()
-		fsys = root.FS()
-	}
-	return parse(src, name, origin, fsys, base, path.Clean(filepath.ToSlash(dir)))
-}
-
-// reason is an I/O error without the path, which the message has already.
-func reason(err error) string {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err.Error()
-	}
-	return err.Error()
+	return parse(source{src: src, label: name, origin: origin, fsys: fsys, path: name})
 }
