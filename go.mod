@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/emersion/go-msgauth v0.7.0
 	github.com/fatih/color v1.19.0
+	github.com/goccy/go-yaml v1.19.2
 	github.com/google/go-cmp v0.7.0
 	github.com/mattn/go-runewidth v0.0.31
 	github.com/miekg/dns v1.1.73

@@ -305,10 +305,12 @@ type Input string
 
 const (
 	NoInput   Input = ""
-	ZoneInput Input = "zone"    // text of zone files (Target.Lints)
-	LockInput Input = "lock"    // a lock file (Target.Lock)
-	GateInput Input = "gate"    // waivers (Target.Waivers)
-	MailInput Input = "message" // a message (Target.Message)
+	ZoneInput Input = "zone" // text of zone files (Target.Lints)
+	LockInput Input = "lock" // a lock file (Target.Lock)
+	GateInput Input = "gate" // waivers (Report.Waivers)
+	// InventoryInput is what people declare about a domain (Target.Declared).
+	InventoryInput Input = "inventory"
+	MailInput      Input = "message" // a message (Target.Message)
 )
 
 // Applies reports whether the target has what the check needs to say anything.
@@ -370,10 +372,43 @@ type Target struct {
 	Blocklists Blocklists
 	// Inputs are what the command was given beside names and addresses.
 	Inputs map[Input]bool `json:"-"`
+	// Declared is what an inventory says about the domain; nil without one.
+	Declared *Declared `json:"-"`
 	// Named is the line that names the target: of an inventory, a list of
 	// domains, or a zone file. Formats that must point somewhere point there.
 	Named Place `json:"-"`
 }
+
+// A Declared is what people say about a domain in their inventory, to be held
+// against what the DNS says.
+type Declared struct {
+	// NeverSends: no mail has the domain as its sender, and nobody shall be able to
+	// send as it. Receives: it takes mail all the same.
+	NeverSends, Receives bool
+	// Providers are the services that send for the domain. Complete says that
+	// there are no others; without it nothing was declared about providers.
+	Providers []DeclaredProvider
+	Complete  bool
+	// Receivers are the names (package receiver) of those whose demands matter.
+	Receivers []string
+}
+
+// A DeclaredProvider is a service that sends for a domain.
+type DeclaredProvider struct {
+	Name string // as package provider has it, or the name of an SPF include
+	// Include is set if Name is that of an SPF include.
+	Include bool
+	// NoSPF: it needs no place in the SPF record, for it sends with a Return-Path
+	// of its own.
+	NoSPF bool
+}
+
+// NeverSends reports whether the domain is declared as one that sends no mail.
+func (t *Target) NeverSends() bool { return t.Declared != nil && t.Declared.NeverSends }
+
+// TakesMail reports whether the domain is to have a way for mail to come in. One
+// that never sends need not, unless it is declared to.
+func (t *Target) TakesMail() bool { return !t.NeverSends() || t.Declared.Receives }
 
 // Blocklists say which DNS blocklists to ask beside the usual ones. A report
 // does not hold them.
