@@ -60,15 +60,22 @@ func (f *runFlags) addReport(cmd *cobra.Command) {
 	}
 }
 
-func (f *runFlags) addDNS(cmd *cobra.Command) {
+// addZones is the flag that addDNS has beside it where there is one state of the
+// DNS to look at.
+func (f *runFlags) addZones(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.zones, "zone", nil, "zone `FILE[@ORIGIN]` that answers for its origin in place of the DNS; a folder of them, or - (repeatable)")
-	fl.BoolVar(&f.offline, "offline", false, "no network at all: what is not in --zone or --replay is inconclusive")
+}
+
+// addDNS is where answers come from, and how long they may take.
+func (f *runFlags) addDNS(cmd *cobra.Command, timeout time.Duration) {
+	fl := cmd.Flags()
+	fl.BoolVar(&f.offline, "offline", false, "no network at all: what is in no zone file or recording is inconclusive")
 	fl.StringArrayVar(&f.servers, "server", nil, "DNS server to ask: ip[:port], tcp://…, tls://name@ip, https://…/dns-query (repeatable; default the system's)")
 	fl.StringVar(&f.record, "record", "", "write every answer of this run to `FILE`")
 	fl.StringVar(&f.replay, "replay", "", "take every answer from `FILE`, written by --record")
 	fl.StringVar(&f.dnsblKeys, "dnsbl-keys", "", "`FILE` with keys of blocklists, a service and its key a line; or set "+keyVariable("service"))
-	fl.DurationVar(&f.timeout, "timeout", defaultTimeout, "time for the whole run; what is not learnt by then is inconclusive")
+	fl.DurationVar(&f.timeout, "timeout", timeout, "time for the whole run; what is not learnt by then is inconclusive")
 }
 
 func newCheck(s stdio) *cobra.Command {
@@ -101,7 +108,8 @@ func newCheck(s stdio) *cobra.Command {
 	}
 	tf.add(cmd)
 	rf.addReport(cmd)
-	rf.addDNS(cmd)
+	rf.addZones(cmd)
+	rf.addDNS(cmd, defaultTimeout)
 	return cmd
 }
 
@@ -114,7 +122,9 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, t dia
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	opt := dnsq.Options{Servers: p.servers, Offline: f.offline, Replay: p.replay, Rules: p.rules}
-	t.SelectorHints = selectorsIn(p.zones, t.DKIMDomain)
+	if p.zones != nil {
+		t.SelectorHints = zone.SelectorsIn(t.DKIMDomain, p.zones)
+	}
 	if p.replay != nil {
 		t.SelectorHints = p.replay.Hints
 	}
@@ -158,23 +168,6 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, t dia
 		}
 	}
 	return f.verdict(report)
-}
-
-// selectorsIn are the DKIM selectors of a domain that zone files hold, in order.
-func selectorsIn(zones *zone.Set, domain string) []string {
-	if zones == nil {
-		return nil
-	}
-	var out []string
-	for _, z := range zones.Zones() {
-		for i := range z.Records {
-			sel, ok := strings.CutSuffix(z.Records[i].Name, "._domainkey."+domain)
-			if ok && sel != "*" && !slices.Contains(out, sel) {
-				out = append(out, sel)
-			}
-		}
-	}
-	return out
 }
 
 // verdict turns a report into an exit code.

@@ -374,6 +374,10 @@ type Target struct {
 	Inputs map[Input]bool `json:"-"`
 	// Declared is what an inventory says about the domain; nil without one.
 	Declared *Declared `json:"-"`
+	// Before answers as the DNS did before the change that is judged; nil if no
+	// change is. A check that knows what a change of its records does to mail
+	// compares with it.
+	Before dnsq.Resolver `json:"-"`
 	// Named is the line that names the target: of an inventory, a list of
 	// domains, or a zone file. Formats that must point somewhere point there.
 	Named Place `json:"-"`
@@ -435,9 +439,10 @@ func (t *Target) MailFromDomain() string {
 type CheckReport struct {
 	Check    *Check
 	Status   Status
-	Findings []Finding // in the order of the check, which is the order of the report
-	Data     any       // the check's facts for machines; nil if it has none
-	Queries  int       // different questions that the check needed, whoever asked first
+	Findings []Finding       // in the order of the check, which is the order of the report
+	Data     any             // the check's facts for machines; nil if it has none
+	Queries  int             // different questions that the check needed, whoever asked first
+	Asked    []dnsq.Question // those questions, in order of name and type
 	Duration time.Duration
 	Panic    string // what a crashed check said, with a stack; "" otherwise
 }

@@ -7,10 +7,13 @@ type Run struct {
 	Version  string
 	Started  time.Time
 	Duration time.Duration
+	Server   string // which resolver was asked, for the head of the report
 	// Reports are one per target, in the order of the targets. A diff has none.
 	Reports []*Report
 	// Diffs are one per target of a diff, in the order of the targets.
 	Diffs []*Diff
+	// Before and After say what the sides of a diff are: files, or "live".
+	Before, After string
 	// Changes are the records that a diff's sides differ in, in order of name and
 	// type, each once, whichever targets they concern.
 	Changes []RecordChange
@@ -81,6 +84,9 @@ type RecordChange struct {
 	// zone is published: the TTL of the old records (RFC 1035 §3.2.1), or where
 	// there were none that of their absence (RFC 2308 §5). Unknown if negative.
 	Seen time.Duration
+	// SeenAtLeast: Seen is what is left of the TTL in the resolver that was asked;
+	// others may hold the answer for longer.
+	SeenAtLeast bool
 	// Stays is the TTL of the new records: for how long a mistake in them lasts
 	// once it is published. Negative if there are none.
 	Stays time.Duration

@@ -3,9 +3,10 @@ package diag
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"runtime/debug"
-	"sort"
+	"slices"
 	"sync"
 	"time"
 
@@ -83,15 +84,11 @@ func (w *World) Queries() int {
 	return len(w.seen.m)
 }
 
-// Questions are the different questions of this view, in no order.
+// Questions are the different questions of this view, in order of name and type.
 func (w *World) Questions() []dnsq.Question {
 	w.seen.mu.Lock()
 	defer w.seen.mu.Unlock()
-	out := make([]dnsq.Question, 0, len(w.seen.m))
-	for q := range w.seen.m {
-		out = append(out, q)
-	}
-	return out
+	return slices.SortedFunc(maps.Keys(w.seen.m), dnsq.Question.Compare)
 }
 
 // Optional is this view for questions whose answer adds something but decides
@@ -115,12 +112,7 @@ func (w *World) Unanswered() []*dnsq.Error {
 			out = append(out, e)
 		}
 	}
-	sort.Slice(out, func(i, j int) bool {
-		if out[i].Name != out[j].Name {
-			return out[i].Name < out[j].Name
-		}
-		return out[i].Type < out[j].Type
-	})
+	slices.SortFunc(out, func(a, b *dnsq.Error) int { return a.Question.Compare(b.Question) })
 	return out
 }
 

@@ -26,6 +26,7 @@
 package dnsq
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,6 +77,11 @@ func Q(name string, t Type) Question { return Question{Name: CanonicalName(name)
 
 // String is "example.com TXT".
 func (q Question) String() string { return q.Name + " " + q.Type.String() }
+
+// Compare orders questions by name, then type.
+func (q Question) Compare(r Question) int {
+	return cmp.Or(strings.Compare(q.Name, r.Name), cmp.Compare(q.Type, r.Type))
+}
 
 // An Outcome is what was learnt. The zero Outcome is not valid.
 type Outcome uint8

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
-	"sort"
 	"sync"
 	"time"
 
@@ -31,6 +30,10 @@ type Config struct {
 	Now      func() time.Time // the clock of the run; nil is time.Now
 	Version  string
 	Server   string // which resolver was asked, for the head of the report
+	// Try says which findings' fixes Verify tries; nil: all.
+	Try func(*diag.Finding) bool
+	// Parallel is how many targets of a Diff run at a time; 0 is 8.
+	Parallel int
 }
 
 func (c *Config) now() time.Time {
@@ -65,7 +68,8 @@ func Run(ctx context.Context, c Config, t diag.Target) *diag.Report {
 	trouble := map[dnsq.Question]*diag.Trouble{}
 	var order []*diag.Trouble
 	for i, job := range views {
-		for _, q := range job.Questions() {
+		r.Checks[i].Asked = job.Questions()
+		for _, q := range r.Checks[i].Asked {
 			all[q] = true
 		}
 		for _, e := range job.Unanswered() {
@@ -79,13 +83,7 @@ func Run(ctx context.Context, c Config, t diag.Target) *diag.Report {
 		}
 	}
 	r.Queries = len(all)
-	sort.SliceStable(order, func(i, j int) bool {
-		a, b := order[i].Err, order[j].Err
-		if a.Name != b.Name {
-			return a.Name < b.Name
-		}
-		return a.Type < b.Type
-	})
+	slices.SortStableFunc(order, func(a, b *diag.Trouble) int { return a.Err.Question.Compare(b.Err.Question) })
 	for _, tr := range order {
 		r.Trouble = append(r.Trouble, *tr)
 	}
@@ -206,6 +204,10 @@ func Verify(ctx context.Context, c Config, r *diag.Report) {
 			f := &r.Checks[i].Findings[j]
 			verified := 0
 			for k := range f.Fixes {
+				if c.Try != nil && !c.Try(f) {
+					f.Fixes[k].Unverified = []string{"not-tried"}
+					continue
+				}
 				if tries++; tries > MaxTries || ctx.Err() != nil {
 					f.Fixes[k].Unverified = []string{"not-tried"}
 					continue

@@ -574,7 +574,7 @@ func TestFrameKeys(t *testing.T) {
 			}
 			s, isLit := lit(call.Args[0])
 			switch {
-			case name == "T" && isLit:
+			case (name == "T" || name == "section") && isLit:
 				exact[s] = true
 			case name == "N" && isLit:
 				exact[s+".one"], exact[s+".many"] = true, true

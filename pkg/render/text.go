@@ -56,8 +56,11 @@ type textReport struct {
 	changes map[string]string
 }
 
-// runText writes the reports one below the other.
+// runText writes the reports one below the other, or the diff.
 func runText(w io.Writer, r *diag.Run, cat *i18n.Catalog, o Options) error {
+	if r.Diffs != nil {
+		return diffText(w, r, cat, o)
+	}
 	for i, rep := range r.Reports {
 		if i > 0 {
 			if _, err := io.WriteString(w, "\n"); err != nil {
@@ -378,13 +381,17 @@ func (t *textReport) crash(c *diag.CheckReport) {
 	}
 }
 
-func (t *textReport) finding(f *diag.Finding, full bool) {
+func (t *textReport) finding(f *diag.Finding, full bool) { t.findingWith(f, full, func() {}) }
+
+// findingWith is finding with more to show behind the records.
+func (t *textReport) findingWith(f *diag.Finding, full bool, more func()) {
 	t.status(f.Kind.Status)
 	t.para(margin, t.say(t.cat.Message(f)+" "), t.solid(t.dim("["+f.Kind.ID+"]")))
 	if !full {
 		return
 	}
 	t.evidence(f)
+	more()
 	t.unknown(f)
 	if t.explainedOnTop(f) && !t.o.Verbose {
 		return
@@ -425,7 +432,7 @@ func (t *textReport) owner(o diag.Owner) string {
 }
 
 // labels are those of details, in the order of a finding.
-var labels = []string{"record", "unknown", "effect", "fix", "change", "see"}
+var labels = []string{"record", "changed", "unknown", "effect", "fix", "change", "see"}
 
 // detail sets a labelled paragraph.
 func (t *textReport) detail(key string, spans ...span) {
@@ -583,7 +590,9 @@ func unverified(cat *i18n.Catalog, why []string) string {
 		if e, ok := strings.CutPrefix(s, "edit:"); ok {
 			refused = strings.TrimSpace(e)
 		} else if q, ok := strings.CutPrefix(s, "inconclusive:"); ok {
-			questions = append(questions, strings.TrimSpace(q))
+			if q = strings.TrimSpace(q); !slices.Contains(questions, q) {
+				questions = append(questions, q)
+			}
 		} else {
 			ids = append(ids, s)
 		}
