@@ -283,7 +283,11 @@ func (t *textDiff) broken(d *diag.Diff, p *diag.Pair) {
 			t.changedRecord(i, f.Kind.ID)
 		}
 		if p.Change == diag.Undecided && p.Old == nil {
-			t.detail("unknown", t.say(t.cat.T("diff.why.undecided", diag.Args{"questions": openQuestions(d.Old, p.Check)})))
+			if open := openQuestions(d.Old, p.Check); open != nil {
+				t.detail("unknown", t.say(t.cat.T("diff.why.undecided", diag.Args{"questions": open})))
+			} else {
+				t.detail("unknown", t.say(t.cat.T("diff.why.undecided.check", nil)))
+			}
 		}
 	})
 }

@@ -135,6 +135,9 @@ type jsonRun struct {
 // runJSON writes one report as the report contract has it, several as one object
 // that holds them.
 func runJSON(w io.Writer, r *diag.Run, cat *i18n.Catalog, o Options) error {
+	if r.Diffs != nil {
+		return writeJSON(w, diffJSON(r, cat), "  ")
+	}
 	if len(r.Reports) == 1 {
 		return JSON(w, r.Reports[0], cat, o)
 	}
@@ -146,8 +149,11 @@ func runJSON(w io.Writer, r *diag.Run, cat *i18n.Catalog, o Options) error {
 	return writeJSON(w, out, "  ")
 }
 
-// runNDJSON writes a line for each report.
+// runNDJSON writes a line for each report, or for a diff one line.
 func runNDJSON(w io.Writer, r *diag.Run, cat *i18n.Catalog, o Options) error {
+	if r.Diffs != nil {
+		return writeJSON(w, diffJSON(r, cat), "")
+	}
 	for _, rep := range r.Reports {
 		if err := NDJSON(w, rep, cat, o); err != nil {
 			return err
@@ -168,30 +174,20 @@ func NDJSON(w io.Writer, r *diag.Report, cat *i18n.Catalog, _ Options) error {
 
 func reportJSON(r *diag.Report, cat *i18n.Catalog) *jsonReport {
 	n := r.Counts()
-	t := &r.Target
 	out := &jsonReport{
 		Schema:     1,
 		Version:    r.Version,
 		Started:    r.Started.UTC().Format(time.RFC3339),
 		DurationMS: r.Duration.Milliseconds(),
 		Queries:    r.Queries,
-		Target: jsonTarget{
-			Domain: valid(t.Domain), From: valid(t.From), MailFrom: valid(t.MailFrom), Helo: valid(t.Helo),
-			IPs: []string{}, Selectors: validAll(t.Selectors), DKIMDomain: valid(t.DKIMDomain),
-		},
-		Status: VerdictStatus(r),
+		Target:     targetJSON(&r.Target),
+		Status:     VerdictStatus(r),
 		Counts: jsonCounts{
 			Pass: n[diag.Pass], Info: n[diag.Info], Warn: n[diag.Warn],
 			Inconclusive: n[diag.Inconclusive], Fail: n[diag.Fail], Skip: n[diag.Skip],
 		},
 		Checks: []jsonCheck{},
 		Server: valid(r.Server),
-	}
-	if t.NullSender {
-		out.Target.MailFrom = "<>"
-	}
-	for _, ip := range t.IPs {
-		out.Target.IPs = append(out.Target.IPs, ip.String())
 	}
 	for i := range r.Checks {
 		c := &r.Checks[i]
@@ -217,10 +213,24 @@ func reportJSON(r *diag.Report, cat *i18n.Catalog) *jsonReport {
 	return out
 }
 
+func targetJSON(t *diag.Target) jsonTarget {
+	out := jsonTarget{
+		Domain: valid(t.Domain), From: valid(t.From), MailFrom: valid(t.MailFrom), Helo: valid(t.Helo),
+		IPs: []string{}, Selectors: validAll(t.Selectors), DKIMDomain: valid(t.DKIMDomain),
+	}
+	if t.NullSender {
+		out.MailFrom = "<>"
+	}
+	for _, ip := range t.IPs {
+		out.IPs = append(out.IPs, ip.String())
+	}
+	return out
+}
+
 func findingJSON(f *diag.Finding, cat *i18n.Catalog) jsonFinding {
 	out := jsonFinding{
 		ID: f.Kind.ID, Status: f.Kind.Status, Subject: valid(f.Subject), Args: map[string]any{},
-		Message: cat.Message(f), Owner: f.Who(), Evidence: []jsonEvidence{}, Fixes: []jsonFix{},
+		Message: cat.Message(f), Owner: f.Who(), Fixes: []jsonFix{},
 		References: slices.Clone(f.Kind.Refs), Fingerprint: f.Fingerprint(),
 	}
 	if out.References == nil {
@@ -236,17 +246,7 @@ func findingJSON(f *diag.Finding, cat *i18n.Catalog) jsonFinding {
 			out.Args[k] = v
 		}
 	}
-	for _, e := range f.Evidence {
-		je := jsonEvidence{
-			Name: valid(e.Name), Type: e.Type, Text: valid(e.Text),
-			Source: e.Source, File: valid(e.File), Line: e.Line, TextBase64: raw(e.Text),
-		}
-		if off := min(max(e.Offset, 0), len(e.Text)); e.Length > 0 {
-			n := min(e.Length, len(e.Text)-off)
-			je.Offset, je.Length = &off, &n
-		}
-		out.Evidence = append(out.Evidence, je)
-	}
+	out.Evidence = evidenceJSON(f.Evidence)
 	for _, x := range f.Fixes {
 		jx := jsonFix{Owner: x.Owner, Verified: x.Verified, Edits: []jsonEdit{}, Unverified: validAll(x.Unverified)}
 		if x.Owner == diag.Nobody {
@@ -264,6 +264,22 @@ func findingJSON(f *diag.Finding, cat *i18n.Catalog) jsonFinding {
 		if e != nil {
 			out.Unknown = append(out.Unknown, unknownJSON(e))
 		}
+	}
+	return out
+}
+
+func evidenceJSON(list []diag.Evidence) []jsonEvidence {
+	out := []jsonEvidence{}
+	for _, e := range list {
+		je := jsonEvidence{
+			Name: valid(e.Name), Type: e.Type, Text: valid(e.Text),
+			Source: e.Source, File: valid(e.File), Line: e.Line, TextBase64: raw(e.Text),
+		}
+		if off := min(max(e.Offset, 0), len(e.Text)); e.Length > 0 {
+			n := min(e.Length, len(e.Text)-off)
+			je.Offset, je.Length = &off, &n
+		}
+		out = append(out, je)
 	}
 	return out
 }
