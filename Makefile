@@ -36,5 +36,5 @@ lint:
 
 # Writes goldens and fixtures anew; read the difference before you commit it.
 golden:
-	$(GO) test ./checks/... ./pkg/render -update
+	$(GO) test ./checks/... ./pkg/render ./pkg/zone -update
 	UPDATE=1 $(GO) test ./cmd/todoku -count=1

@@ -13,7 +13,7 @@ import (
 // names, TTL in seconds, class IN, TXT in quoted strings of at most 255 octets.
 // [Parse] reads it back to the same record; every server reads it alike.
 func FormatRecord(rr dnsq.RR) string {
-	return fqdn(rr.Name) + " " + strconv.FormatUint(uint64(rr.TTL), 10) + " IN " + rr.Type.String() + " " + FormatData(rr)
+	return ownerWord(fqdn(rr.Name)) + " " + strconv.FormatUint(uint64(rr.TTL), 10) + " IN " + rr.Type.String() + " " + FormatData(rr)
 }
 
 // FormatData is the data of rr as in [FormatRecord].
@@ -145,7 +145,7 @@ func FormatEdit(e diag.Edit) (remove, add string, err error) {
 		if err != nil {
 			return "", err
 		}
-		return fqdn(rr.Name) + " IN " + rr.Type.String() + " " + FormatData(rr), nil
+		return ownerWord(fqdn(rr.Name)) + " IN " + rr.Type.String() + " " + FormatData(rr), nil
 	}
 	if remove, err = line(e.Old); err != nil {
 		return "", "", err

@@ -100,7 +100,8 @@ func (p *parser) generate(f *file, e *entry) {
 		for i := recs; i < len(p.z.Records); i++ {
 			p.z.Records[i].Line = t[0].line
 			p.z.Spans[i] = Span{File: f.file, Line: t[0].line, EndLine: e.endLine, Start: e.start, End: e.end,
-				Comment: e.comment, Generated: true, TTLSet: p.z.Spans[i].TTLSet}
+				Comment: e.comment, Generated: true, TTLSet: p.z.Spans[i].TTLSet,
+				origin: f.origin, stated: p.z.Spans[i].stated}
 		}
 	}
 	f.owner, f.hasOwner, f.badOwner = owner, hasOwner, badOwner

@@ -167,7 +167,7 @@ func openFile(spec, name, origin string, stdin io.Reader) (z *Zone, included []s
 	}
 	if root, err := os.OpenRoot(dir); err == nil {
 		defer root.Close()
-		s.fsys = root.FS()
+		s.read = from(root.FS())
 	}
 	z, err = parse(s)
 	return z, included, err

@@ -27,8 +27,8 @@ const (
 // A parser reads a file and what it includes into one Zone.
 type parser struct {
 	z        *Zone
-	fsys     fs.FS  // nil: no $INCLUDE
-	dir      string // put before paths of fsys to name them
+	read     reader // nil: no $INCLUDE
+	dir      string // put before the paths that read takes, to name them
 	budget   int    // octets that may still be read
 	includes int
 	included *[]string // their paths, if somebody wants them
@@ -49,13 +49,38 @@ type parser struct {
 // including file goes on with its own (RFC 1035 §5.1).
 type file struct {
 	lexer
-	path     string // inside fsys
+	path     string // as the reader takes it
 	depth    int
 	up       *file
 	origin   string // "" if unknown
 	owner    string
 	hasOwner bool
 	badOwner bool // the last owner could not be read: nothing inherits it
+}
+
+// A reader reads a file to include, but not more than most octets and one.
+type reader func(path string, most int) ([]byte, error)
+
+// from reads the regular files of fsys; nil, and so no file, if that is nil.
+func from(fsys fs.FS) reader {
+	if fsys == nil {
+		return nil
+	}
+	return func(path string, most int) ([]byte, error) {
+		st, err := fs.Stat(fsys, path)
+		if err != nil {
+			return nil, err
+		}
+		if !st.Mode().IsRegular() {
+			return nil, errors.New("not a regular file")
+		}
+		r, err := fsys.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		return io.ReadAll(io.LimitReader(r, int64(most)+1))
+	}
 }
 
 // A source is the text of a zone and what is known of it from outside.
@@ -65,14 +90,15 @@ type source struct {
 	// origin is the zone's name as somebody gave it; assumed is one that the
 	// name of the file suggests, which what the file says itself outweighs.
 	origin, assumed string
-	fsys            fs.FS  // where $INCLUDE takes files from; nil: nowhere
-	path            string // of the file inside fsys
-	dir             string // put before paths of fsys to name them
+	read            reader // how $INCLUDE gets at files; nil: not at all
+	path            string // of the file, among those that read takes
+	dir             string // put before the paths that read takes, to name them
 	included        *[]string
 }
 
 func parse(s source) (*Zone, error) {
-	p := &parser{z: &Zone{sources: map[string][]byte{}}, fsys: s.fsys, dir: s.dir, budget: MaxFile, assumed: s.assumed, included: s.included}
+	p := &parser{z: &Zone{sources: map[string][]byte{}, main: s, paths: map[string]string{}, loads: map[string]int{}, ends: map[string]string{}},
+		read: s.read, dir: s.dir, budget: MaxFile, assumed: s.assumed, included: s.included}
 	origin := s.origin
 	if origin != "" && origin != "." {
 		o, err := dnsq.ParseName(origin)
@@ -142,6 +168,8 @@ func (p *parser) file(f *file, src []byte) {
 	p.budget -= len(src)
 	f.src = src
 	p.z.sources[f.file] = src
+	p.z.paths[f.path] = f.file
+	p.z.loads[f.file]++
 	if bytes.HasPrefix(src, []byte("\ufeff")) {
 		p.noteOf(-1, f, 1, 1, ByteOrderMark, "")
 		f.pos, f.lineStart = 3, 3
@@ -150,6 +178,7 @@ func (p *parser) file(f *file, src []byte) {
 	for !p.stop && f.next(&e) {
 		p.entry(f, &e)
 	}
+	p.z.ends[f.file] = f.origin
 }
 
 func (p *parser) entry(f *file, e *entry) {
@@ -286,7 +315,7 @@ func (p *parser) include(f *file, t token, origin string) {
 		p.fail(f.at(t, "%v", err))
 		return
 	}
-	if p.fsys == nil {
+	if p.read == nil {
 		p.fail(f.at(t, "$INCLUDE %q: only a zone that is read from a file in a folder can include others", clip(name)))
 		return
 	}
@@ -309,18 +338,7 @@ func (p *parser) include(f *file, t token, origin string) {
 			return
 		}
 	}
-	st, err := fs.Stat(p.fsys, full)
-	if err == nil && !st.Mode().IsRegular() {
-		err = errors.New("not a regular file")
-	}
-	var src []byte
-	if err == nil {
-		var r fs.File
-		if r, err = p.fsys.Open(full); err == nil {
-			src, err = io.ReadAll(io.LimitReader(r, int64(p.budget)+1))
-			r.Close()
-		}
-	}
+	src, err := p.read(full, p.budget)
 	if err != nil {
 		e := f.at(t, "$INCLUDE %q: %s", clip(name), reason(err))
 		e.Err = err
@@ -433,6 +451,7 @@ func (p *parser) record(f *file, e *entry, t []token) {
 		return
 	}
 	p.dataNotes(f, e, &rr, data)
+	stated := !haveTTL && p.ttlState == ttlStated
 	switch {
 	case haveTTL:
 		// RFC 1035 §5.1: an omitted TTL is the last one stated; RFC 2308 §4:
@@ -447,7 +466,7 @@ func (p *parser) record(f *file, e *entry, t []token) {
 	}
 	p.z.Records = append(p.z.Records, rr)
 	p.z.Spans = append(p.z.Spans, Span{File: f.file, Line: t[0].line, EndLine: e.endLine, Start: e.start, End: e.end,
-		Comment: e.comment, Inherited: e.blank, TTLSet: haveTTL})
+		Comment: e.comment, Inherited: e.blank, TTLSet: haveTTL, origin: f.origin, stated: stated})
 }
 
 // classOf reads a class: IN, CH, HS, CS or CLASSnnn (RFC 3597 §5).

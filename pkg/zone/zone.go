@@ -72,6 +72,10 @@ type Zone struct {
 	Notes []Note
 
 	sources map[string][]byte
+	main    source            // what the zone is read from
+	paths   map[string]string // names of the files by their paths, as $INCLUDE finds them
+	loads   map[string]int    // how often each file was read
+	ends    map[string]string // the origin in force at the end of each file
 }
 
 // A Span is where a record is written.
@@ -90,6 +94,9 @@ type Span struct {
 	// a blank). Generated: the entry is a $GENERATE, which makes other records
 	// too. TTLSet: the entry itself says the TTL.
 	Inherited, Generated, TTLSet bool
+
+	origin string // in force at the entry, "" if none is known
+	stated bool   // the TTL is that of a record before (RFC 1035 §5.1)
 }
 
 // Raw is the text of record i as it stands in the file, line ends inside
@@ -227,5 +234,5 @@ func ParseFS(fsys fs.FS, name, origin string) (*Zone, error) {
 	if err != nil {
 		return nil, Errors{{File: name, Msg: "cannot be read: " + reason(err), Err: err}}
 	}
-	return parse(source{src: src, label: name, origin: origin, fsys: fsys, path: name})
+	return parse(source{src: src, label: name, origin: origin, read: from(fsys), path: name})
 }
