@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -225,7 +226,11 @@ func (f *runFlags) prepare(cmd *cobra.Command, s stdio) (*plan, error) {
 	if p.outputs, err = parseOutputs(f.outputs); err != nil {
 		return nil, err
 	}
-	p.options = render.Options{Width: p.width, Color: p.color, Quiet: f.quiet, Verbose: f.detail}
+	p.options = render.Options{Width: p.width, Color: p.color, Quiet: f.quiet, Verbose: f.detail, FailOn: diag.Fail}
+	if f.failOn == "warn" {
+		p.options.FailOn = diag.Warn
+	}
+	p.options.Dir, p.options.Root = folders(s.env)
 	if err := f.sources(p, s); err != nil {
 		return nil, err
 	}
@@ -243,6 +248,23 @@ func (f *runFlags) prepare(cmd *cobra.Command, s stdio) (*plan, error) {
 		}
 	}
 	return p, nil
+}
+
+// folders are the working directory and that of the repository, which formats
+// for machines name files from: what a CI job says that it is, if the working
+// directory is inside, else the working directory.
+func folders(env func(string) string) (dir, root string) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", ""
+	}
+	for _, v := range []string{"GITHUB_WORKSPACE", "CI_PROJECT_DIR"} {
+		root := env(v)
+		if rel, err := filepath.Rel(root, dir); filepath.IsAbs(root) && err == nil && filepath.IsLocal(rel) {
+			return dir, root
+		}
+	}
+	return dir, dir
 }
 
 // sources reads the zone files and the recording, and finds the servers.

@@ -286,19 +286,26 @@ func (c *Catalog) value(doc *Doc, name string, v any) string {
 }
 
 func (c *Catalog) str(doc *Doc, name, s string) string {
+	text, _ := c.shown(doc, name, s)
+	return text
+}
+
+// shown is a string value as it stands in a sentence, and whether that is a
+// word of ours in its place.
+func (c *Catalog) shown(doc *Doc, name, s string) (text string, ours bool) {
 	if s == "" {
-		return c.frame["value.empty"]
+		return c.frame["value.empty"], true
 	}
 	if len(s) < maxValue && strings.Trim(s, " \u3000") == "" {
-		return `"` + s + `"` // blanks alone could not be seen
+		return `"` + s + `"`, false // blanks alone could not be seen
 	}
 	if len(s) < 64 {
 		if t, ok := c.frame["term."+name+"."+s]; ok {
-			return t
+			return t, true
 		}
 		if doc != nil {
 			if t, ok := doc.Terms[name+"."+s]; ok {
-				return t
+				return t, true
 			}
 		}
 	}
@@ -310,7 +317,7 @@ func (c *Catalog) str(doc *Doc, name, s string) string {
 		}
 		s, tail = s[:cut], "…"
 	}
-	return sanitize.Text(Name(s)) + tail
+	return sanitize.Text(Name(s)) + tail, false
 }
 
 // Name is s with each host name in it that has A-labels shown as people read
@@ -334,31 +341,37 @@ const hostChars = "abcdefghijklmnopqrstuvwxyz0123456789-_."
 // expand replaces {name} by value(name), {{ and }} by single braces. Texts are
 // checked when they are read; here anything odd is copied.
 func expand(text string, value func(string) string) string {
-	i := strings.IndexAny(text, "{}")
-	if i < 0 {
+	if !strings.ContainsAny(text, "{}") {
 		return text
 	}
 	var b strings.Builder
 	b.Grow(len(text) + 32)
+	walk(text, func(s string) { b.WriteString(s) }, func(name string) { b.WriteString(value(name)) })
+	return b.String()
+}
+
+// walk calls own for each part of text that stands for itself, and value for
+// each {name}.
+func walk(text string, own, value func(string)) {
+	i := strings.IndexAny(text, "{}")
 	for i >= 0 {
-		b.WriteString(text[:i])
+		own(text[:i])
 		text = text[i:]
 		switch {
 		case strings.HasPrefix(text, "{{"), strings.HasPrefix(text, "}}"):
-			b.WriteByte(text[0])
+			own(text[:1])
 			text = text[2:]
 		case text[0] == '{' && strings.IndexByte(text, '}') > 0:
 			end := strings.IndexByte(text, '}')
-			b.WriteString(value(text[1:end]))
+			value(text[1:end])
 			text = text[end+1:]
 		default:
-			b.WriteByte(text[0])
+			own(text[:1])
 			text = text[1:]
 		}
 		i = strings.IndexAny(text, "{}")
 	}
-	b.WriteString(text)
-	return b.String()
+	own(text)
 }
 
 // placeholders lists the names in text, in order, and says what is wrong with

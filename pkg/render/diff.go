@@ -55,6 +55,10 @@ func PairStatus(p *diag.Pair) diag.Status {
 
 // DiffVerdict is the diff in a sentence or two, sanitised.
 func DiffVerdict(r *diag.Run, cat *i18n.Catalog) string {
+	return plainText(diffVerdictPieces(r, cat))
+}
+
+func diffVerdictPieces(r *diag.Run, cat *i18n.Catalog) []i18n.Piece {
 	n := map[diag.Status]int{}
 	broken := map[string]bool{}
 	crashed := false
@@ -68,7 +72,7 @@ func DiffVerdict(r *diag.Run, cat *i18n.Catalog) string {
 			}
 		}
 	}
-	var say []string
+	var say [][]i18n.Piece
 	switch {
 	case n[diag.Fail] > 0:
 		var names []string
@@ -77,35 +81,39 @@ func DiffVerdict(r *diag.Run, cat *i18n.Catalog) string {
 				names = append(names, d.Target.Domain)
 			}
 		}
-		say = append(say, cat.N("diff.verdict.fail", n[diag.Fail], diag.Args{"domains": some(names, maxDomains, cat)}))
+		say = append(say, cat.NPieces("diff.verdict.fail", n[diag.Fail], diag.Args{"domains": somePieces(names, maxDomains, cat)}))
 		if n[diag.Inconclusive] > 0 {
-			say = append(say, cat.N("diff.verdict.more", n[diag.Inconclusive], nil))
+			say = append(say, cat.NPieces("diff.verdict.more", n[diag.Inconclusive], nil))
 		}
 	case n[diag.Inconclusive] > 0:
-		say = append(say, cat.N("diff.verdict.inconclusive", n[diag.Inconclusive], nil))
+		say = append(say, cat.NPieces("diff.verdict.inconclusive", n[diag.Inconclusive], nil))
 	case n[diag.Warn] > 0:
-		say = append(say, cat.N("diff.verdict.warn", n[diag.Warn], nil))
+		say = append(say, cat.NPieces("diff.verdict.warn", n[diag.Warn], nil))
 	case crashed:
 	case len(r.Changes) == 0:
-		say = append(say, cat.T("diff.verdict.same", nil))
+		say = append(say, cat.TPieces("diff.verdict.same", nil))
 	default:
-		say = append(say, cat.T("diff.verdict.pass", nil))
+		say = append(say, cat.TPieces("diff.verdict.pass", nil))
 	}
 	if crashed {
-		say = append(say, cat.T("verdict.broken", nil))
+		say = append(say, cat.TPieces("verdict.broken", nil))
 	}
 	if cat.Lang() == "ja" {
-		return strings.Join(say, "")
+		return slices.Concat(say...)
 	}
-	return strings.Join(say, " ")
+	return slices.Concat(between(say, " ")...)
 }
 
 // some is a list of names, at most n of them.
 func some(names []string, n int, cat *i18n.Catalog) string {
+	return plainText(somePieces(names, n, cat))
+}
+
+func somePieces(names []string, n int, cat *i18n.Catalog) []i18n.Piece {
 	if len(names) > n {
-		return cat.Value("", names[:n]) + cat.T("list.more", diag.Args{"n": len(names) - n})
+		return append(cat.ValuePieces(nil, "", names[:n]), i18n.Piece{Text: cat.T("list.more", diag.Args{"n": len(names) - n})})
 	}
-	return cat.Value("", names)
+	return cat.ValuePieces(nil, "", names)
 }
 
 // Duration is a time in the unit that people would use, sanitised: "1 h".

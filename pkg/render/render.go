@@ -11,7 +11,6 @@ package render
 import (
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
@@ -26,6 +25,13 @@ type Options struct {
 	Color   bool // decided by the caller, see ColorMode
 	Quiet   bool // the verdict, and a line for what failed or could not be found out
 	Verbose bool // everything: evidence of what is good, costs, trees
+	// Dir is the folder that names of files start from, and Root the folder of the
+	// repository: formats that point another program at a line name the file from
+	// there. Both are absolute; "" leaves names as they are.
+	Dir, Root string
+	// FailOn is the status from which on a finding is a failure, in formats that
+	// know nothing between a failure and success. The zero value is diag.Fail.
+	FailOn diag.Status
 }
 
 // A Format is one way to write what a run found: one report, several, or a diff.
@@ -39,6 +45,8 @@ var Formats = []Format{
 	{"text", runText},
 	{"json", runJSON},
 	{"ndjson", runNDJSON},
+	{"sarif", runSARIF},
+	{"markdown", runMarkdown},
 }
 
 // Lookup is the format of that name.
@@ -65,43 +73,47 @@ func VerdictStatus(r *diag.Report) diag.Status {
 // than what was looked at: what could not be learnt is said beside any fault,
 // and without a sending address it says that nothing was judged about one.
 func Verdict(r *diag.Report, cat *i18n.Catalog) string {
+	return plainText(verdictPieces(r, cat))
+}
+
+func verdictPieces(r *diag.Report, cat *i18n.Catalog) []i18n.Piece {
 	t := &r.Target
 	dom := diag.Args{"domain": t.Domain}
-	mail := cat.T("verdict.mail", dom)
+	mail := cat.TPieces("verdict.mail", dom)
 	if len(t.IPs) > 0 {
-		mail = cat.T("verdict.mail.ip", diag.Args{"domain": t.Domain, "ips": ipList(t, cat, 2)})
+		mail = cat.TPieces("verdict.mail.ip", diag.Args{"domain": t.Domain, "ips": ipPieces(t, cat, 2)})
 	}
 	n := r.Counts()
 	open := unanswered(r)
-	var say []string
+	var say [][]i18n.Piece
 	switch s := VerdictStatus(r); {
 	case s == diag.Fail:
 		// A check may call itself failed without a finding; there is one fault then.
-		say = append(say, cat.N("verdict.fail", max(n[diag.Fail], 1), diag.Args{"mail": mail}))
+		say = append(say, cat.NPieces("verdict.fail", max(n[diag.Fail], 1), diag.Args{"mail": mail}))
 		if open > 0 {
-			say = append(say, cat.N("verdict.more", open, nil))
+			say = append(say, cat.NPieces("verdict.more", open, nil))
 		}
 		if r.Broken() {
-			say = append(say, cat.T("verdict.broken", nil))
+			say = append(say, cat.TPieces("verdict.broken", nil))
 		}
 	case r.Broken():
-		say = append(say, cat.T("verdict.broken", nil))
+		say = append(say, cat.TPieces("verdict.broken", nil))
 	case s == diag.Inconclusive:
-		say = append(say, cat.N("verdict.inconclusive", max(open, 1), nil))
+		say = append(say, cat.NPieces("verdict.inconclusive", max(open, 1), nil))
 	case s == diag.Warn:
-		say = append(say, cat.N("verdict.warn", max(n[diag.Warn], 1), dom))
+		say = append(say, cat.NPieces("verdict.warn", max(n[diag.Warn], 1), dom))
 	case s == diag.Skip:
-		say = append(say, cat.T("verdict.nothing", dom))
+		say = append(say, cat.TPieces("verdict.nothing", dom))
 	default:
-		say = append(say, cat.T("verdict.pass", diag.Args{"mail": mail}))
+		say = append(say, cat.TPieces("verdict.pass", diag.Args{"mail": mail}))
 	}
 	if len(t.IPs) == 0 && len(r.Checks) > 0 {
-		say = append(say, cat.T("verdict.noip", nil))
+		say = append(say, cat.TPieces("verdict.noip", nil))
 	}
 	if cat.Lang() == "ja" {
-		return strings.Join(say, "")
+		return slices.Concat(say...)
 	}
-	return strings.Join(say, " ")
+	return slices.Concat(between(say, " ")...)
 }
 
 // unanswered is the number of different questions without an answer. If
@@ -136,14 +148,15 @@ func unanswered(r *diag.Report) int {
 }
 
 func ipList(t *diag.Target, cat *i18n.Catalog, most int) string {
+	return plainText(ipPieces(t, cat, most))
+}
+
+func ipPieces(t *diag.Target, cat *i18n.Catalog, most int) []i18n.Piece {
 	var ips []string
 	for _, ip := range t.IPs {
 		ips = append(ips, ip.String())
 	}
-	if len(ips) > most {
-		return cat.Value("", ips[:most]) + cat.T("list.more", diag.Args{"n": len(ips) - most})
-	}
-	return cat.Value("", ips)
+	return somePieces(ips, most, cat)
 }
 
 // worstFirst is the findings of a check, the worst first, else in the order of

@@ -574,9 +574,9 @@ func TestFrameKeys(t *testing.T) {
 			}
 			s, isLit := lit(call.Args[0])
 			switch {
-			case (name == "T" || name == "section") && isLit:
+			case (name == "T" || name == "TPieces" || name == "section") && isLit:
 				exact[s] = true
-			case name == "N" && isLit:
+			case (name == "N" || name == "NPieces") && isLit:
 				exact[s+".one"], exact[s+".many"] = true, true
 			case name == "row" && isLit:
 				exact["head."+s] = true
