@@ -392,8 +392,36 @@ func (p *plan) write(r *diag.Run, s stdio) error {
 			errs = append(errs, err)
 		}
 	}
+	if slices.ContainsFunc(p.outputs, func(o output) bool { return o.format == "github" }) {
+		if err := p.summary(r, s); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if len(errs) > 0 {
 		return errs[0]
+	}
+	return nil
+}
+
+// summary appends the run to the summary of the step of a GitHub job, if this is one.
+func (p *plan) summary(r *diag.Run, s stdio) error {
+	path := s.env("GITHUB_STEP_SUMMARY")
+	if path == "" {
+		return nil
+	}
+	var b bytes.Buffer
+	opt := p.options
+	opt.Color = false
+	if err := render.Summary.Write(&b, r, p.catalog, opt); err != nil {
+		return &exitError{exitBroken, err}
+	}
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err == nil {
+		_, err = file.Write(b.Bytes())
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		return usagef("GITHUB_STEP_SUMMARY: %v", err)
 	}
 	return nil
 }
@@ -410,7 +438,11 @@ func (p *plan) writeOne(r *diag.Run, s stdio, o output) error {
 	}
 	var err error
 	if o.file == "" {
-		_, err = io.Copy(s.out, &b)
+		out := b.String()
+		if s.env("GITHUB_ACTIONS") == "true" && (o.format == "text" || o.format == "markdown") {
+			out = render.Defuse(out)
+		}
+		_, err = io.WriteString(s.out, out)
 	} else {
 		err = os.WriteFile(o.file, b.Bytes(), 0o644)
 	}

@@ -54,20 +54,25 @@ func (it *item) counts() bool {
 	return it.f.Waived == nil && !it.f.Known && it.change != diag.Fixed && it.change != diag.Unchanged
 }
 
-// weight is how bad an item is for this run; Skip if it does not count.
+// weight is how bad an item is for this run; Skip if it does not count. In a diff
+// it is what the exit code goes by ([PairStatus]).
 func (it *item) weight() diag.Status {
 	switch w := it.f.Weight(); {
 	case !it.counts():
 		return diag.Skip
 	case it.pair == nil:
 		return w
-	case it.pair.New == nil && w >= diag.Warn:
-		return diag.Inconclusive // a fault of which the new side could not find out
 	}
 	if s := PairStatus(it.pair); s > diag.Pass {
 		return s
 	}
 	return diag.Skip
+}
+
+// lost reports whether the item is a fault that was there before, of which the
+// new side of a diff could not find out.
+func (it *item) lost() bool {
+	return it.change == diag.Undecided && it.pair.New == nil && it.f.Weight() >= diag.Warn
 }
 
 // important puts first what matters most: what counts for this run, the worst

@@ -97,7 +97,7 @@ func machine(t testing.TB, name string, r *diag.Run, lang string, o Options) []b
 
 // machineFormats are the formats of this file's goldens, with the ending of
 // their files.
-var machineFormats = []struct{ name, ext string }{{"sarif", "json"}, {"markdown", "md"}}
+var machineFormats = []struct{ name, ext string }{{"sarif", "json"}, {"junit", "xml"}, {"github", "txt"}, {"markdown", "md"}}
 
 func TestMachineGolden(t *testing.T) {
 	for _, f := range machineFormats {
@@ -154,4 +154,11 @@ func TestFileNames(t *testing.T) {
 			t.Errorf("%q from %q in %q: %q, want %q", c.name, c.o.Dir, c.o.Root, got, c.want)
 		}
 	}
+}
+
+// wellFormed are what each format must be, whatever the run holds.
+var wellFormed = map[string]func(testing.TB, *diag.Run, []byte){
+	"sarif":  func(t testing.TB, r *diag.Run, b []byte) { validSARIF(t, r, b) },
+	"junit":  func(t testing.TB, _ *diag.Run, b []byte) { validJUnit(t, b) },
+	"github": func(t testing.TB, _ *diag.Run, b []byte) { commands(t, b) },
 }

@@ -225,7 +225,8 @@ func (m *markdown) finding(it *item, target string) {
 		if i == maxUnknown {
 			break
 		}
-		if e != nil {
+		// The message names its question and reason; once is enough.
+		if e != nil && (e.Question.String() != f.Args["question"] || string(e.Reason) != f.Args["reason"]) {
 			label("unknown", mdPieces(cat.TPieces("unanswered", diag.Args{"question": e.Question.String(), "reason": string(e.Reason)})))
 		}
 	}
@@ -284,7 +285,7 @@ func (m *markdown) diff(r *diag.Run) {
 	for _, c := range []diag.Change{diag.New, diag.Undecided} {
 		head := false
 		for _, it := range by[c] {
-			if folded(&it) {
+			if folded(&it) && !it.lost() {
 				rest = append(rest, it)
 				continue
 			}

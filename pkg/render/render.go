@@ -46,6 +46,8 @@ var Formats = []Format{
 	{"json", runJSON},
 	{"ndjson", runNDJSON},
 	{"sarif", runSARIF},
+	{"junit", runJUnit},
+	{"github", runGitHub},
 	{"markdown", runMarkdown},
 }
 

@@ -377,11 +377,9 @@ func resultSARIF(it *item, cat *i18n.Catalog, o Options) sarifResult {
 	}
 	res.Level, _ = sarifLevel(f.Kind.Status)
 	switch {
-	// A fault that stood there before, of which the new side could not find out:
-	// neither there nor gone.
 	case f.Kind.Status == diag.Inconclusive && f.Kind.Harmless:
 		res.Kind = "informational"
-	case f.Kind.Status == diag.Inconclusive, it.change == diag.Undecided && it.pair.New == nil:
+	case f.Kind.Status == diag.Inconclusive, it.lost():
 		res.Kind, res.Level = "open", "none"
 	}
 	switch it.change {

@@ -232,7 +232,3 @@ func TestSARIFFingerprint(t *testing.T) {
 		t.Errorf("%v, after an edit %v", x, y)
 	}
 }
-
-var wellFormed = map[string]func(testing.TB, *diag.Run, []byte){
-	"sarif": func(t testing.TB, r *diag.Run, b []byte) { validSARIF(t, r, b) },
-}
