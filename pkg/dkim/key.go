@@ -10,17 +10,6 @@ import (
 	"strings"
 )
 
-// A Span is a half-open range of octets of [Key.Text].
-type Span struct{ Start, End int }
-
-// A Tag is one name=value of a record, white space round both taken off.
-type Tag struct {
-	Span             // from the name to the end of the value
-	Name      string // as written: names are case-sensitive (§3.2)
-	Value     string
-	ValueSpan Span
-}
-
 // The codes of [KeyError].
 const (
 	ErrBareKey      = "bare-key"       // a base64 key without p= before it
@@ -284,65 +273,23 @@ func squeeze(s string) string {
 	return string(b)
 }
 
-// split reads the tag list of §3.2:
-//
-//	tag-list  =  tag-spec *( ";" tag-spec ) [ ";" ]
-//	tag-spec  =  [FWS] tag-name [FWS] "=" [FWS] tag-value [FWS]
+// split reads the tag list and looks at each tag by itself.
 func (k *Key) split() {
-	text := k.Text
-	seen := map[string]bool{}
-	for start := 0; start <= len(text); {
-		end := len(text)
-		if i := strings.IndexByte(text[start:], ';'); i >= 0 {
-			end = start + i
-		}
-		part := trim(text, Span{start, end})
-		last := end == len(text)
-		start = end + 1
-		if part.Start == part.End {
-			// Nothing after the last semicolon is the grammar's own; white
-			// space there is nobody's trouble.
-			if !last && len(text) > 0 {
-				k.fail(ErrEmptyTag, Span{max(end-1, 0), end + 1}, true)
-			}
-			if last {
-				break
-			}
-			continue
-		}
-		if len(k.Tags) == MaxTags {
-			k.fail(ErrTooManyTags, Span{part.Start, len(text)}, false)
-			return
-		}
-		eq := strings.IndexByte(text[part.Start:part.End], '=')
-		if eq < 0 {
-			k.fail(ErrNoValue, part, false)
-			continue
-		}
-		name := trim(text, Span{part.Start, part.Start + eq})
-		value := trim(text, Span{part.Start + eq + 1, part.End})
-		t := Tag{Span: part, Name: text[name.Start:name.End], Value: text[value.Start:value.End], ValueSpan: value}
-		if !isTagName(t.Name) {
-			k.fail(ErrBadTagName, name, false)
-			continue
-		}
-		// §3.2: "Tags with duplicate names MUST NOT occur within a single
-		// tag-list; if a tag name does occur more than once, the entire
-		// tag-list is invalid."
-		if seen[t.Name] {
-			k.fail(ErrDuplicateTag, part, false)
-		}
-		seen[t.Name] = true
-		k.Tags = append(k.Tags, t)
-		if at, bad := badOctet(text, value); bad {
+	k.Tags = tagList(k.Text, Span{0, len(k.Text)}, func(code string, at Span) {
+		// Most verifiers read past an empty tag in a key record.
+		k.fail(code, at, code == ErrEmptyTag)
+	})
+	for i := range k.Tags {
+		t := &k.Tags[i]
+		if at, bad := badOctet(k.Text, t.ValueSpan); bad {
 			// In a tag that decides nothing it harms nothing.
 			k.fail(ErrNonASCII, at, t.Name == "n" || !knownTag(t.Name))
 		}
 		switch {
 		case t.Name == "g":
-			k.warn(WarnObsoleteTag, part)
+			k.warn(WarnObsoleteTag, t.Span)
 		case !knownTag(t.Name):
-			k.warn(WarnUnknownTag, part)
+			k.warn(WarnUnknownTag, t.Span)
 		}
 	}
 }
@@ -353,17 +300,6 @@ func knownTag(n string) bool {
 		return true
 	}
 	return false
-}
-
-func isTagName(s string) bool {
-	for i := 0; i < len(s); i++ {
-		c := s[i] | 0x20
-		letter := 'a' <= c && c <= 'z'
-		if !letter && (i == 0 || !('0' <= s[i] && s[i] <= '9') && s[i] != '_') {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // badOctet finds the first run of octets that no tag value may hold: VALCHAR
