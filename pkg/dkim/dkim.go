@@ -1,5 +1,37 @@
-// Package dkim reads and looks up the public keys of DomainKeys Identified
-// Mail (RFC 6376, RFC 8301, RFC 8463).
+// Package dkim verifies DomainKeys Identified Mail (RFC 6376, RFC 8301,
+// RFC 8463) and explains what it finds: of keys, of signatures, and of the
+// changes that broke one.
+//
+// # DKIM signatures in one page
+//
+// Who sends a mail signs it: a DKIM-Signature field is put on top. It is a list
+// of tags:
+//
+//	DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/simple; d=example.com;
+//	  s=mail; h=from:to:subject:date; bh=2jUSOH9N…; b=AuUoFEfD…
+//
+// d= and s= say where the key is, a= the algorithm. There are two hashes. bh=
+// is the hash of the body. b= is a signature over the hash of the header fields
+// that h= names, one after the other, and last of the DKIM-Signature itself with
+// an empty b=. So b= covers bh= too, and both can be judged apart: a changed
+// body breaks bh= and leaves b= whole; a changed Subject breaks b= alone; and if
+// neither is broken, the two together say that nothing signed was changed.
+//
+// Before they are hashed, header and body are written in a canonical form, each
+// in one of two (c=): simple, as it is but for empty lines at the body's end, or
+// relaxed, in which runs of spaces, folds and the case of field names do not
+// matter. h= may name a field more often than it occurs: then none can be added
+// later without breaking b=. If a field occurs several times, the bottom-most is
+// the first that a name stands for.
+//
+// Other tags: i= is who of d= signs, and lies in d= or below; t= is when it was
+// signed and x= until when it is good, in seconds since 1970; l= is how many
+// octets of the body were hashed, so that anybody can append to it; z= holds
+// copies of the signed fields, for diagnosis; q= says how to get the key.
+//
+// A signature has two readings. Cryptographically it is valid if the hashes and
+// the key fit. A receiver of today must also refuse SHA-1 and RSA keys under
+// 1024 bits (RFC 8301). [Verification] has both.
 //
 // # DKIM keys in one page
 //
@@ -45,6 +77,10 @@
 // own, [Undetermined], never a missing key. [CheckPrivateKey] proves whether a
 // private key belongs to a published record.
 //
+// [ParseSignature] reads a field, [Verifier] evaluates the signatures of a
+// message while its body streams by, and [SecondOpinion] sets the verdict of
+// another library beside it. pkg/arc builds on the same parts.
+//
 // # Where the RFC leaves a choice
 //
 //   - Several TXT records at one selector: "the results are undefined"
@@ -64,6 +100,17 @@
 //     key with a slip. A record is taken for an attempt at a key if it has a
 //     tag p, begins with v=DKIM in any case, or is a bare base64 key; anything
 //     else is [NotKey].
+//   - A signature is verified against up to four of several key records, as
+//     §6.1.2 allows; that there are several is noted.
+//   - Verdicts: what cannot be evaluated is permerror, what was tried and is not
+//     valid is fail, also after x=; RFC 6376 calls both PERMFAIL (§3.9).
+//     An unanswered question is temperror even if the body hash does not match:
+//     the mismatch is said beside it.
+//   - Bare LFs are line ends, as in a file that was saved without CRs and as most
+//     MTAs take them (§5.3 asks signers for it). A bare CR is an octet like
+//     others.
+//   - Folds within a name of h= and empty items are read past. An empty tag
+//     (";;") is not: OpenDKIM, dkimpy and the ARC suite refuse it.
 package dkim
 
 import (

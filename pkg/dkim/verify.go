@@ -94,7 +94,7 @@ type Verification struct {
 	// Selected are the fields that h= covers: see [Header.Selected].
 	Selected []int
 
-	want   *want
+	want *want
 }
 
 // Has reports whether r is among the reasons, refusals or notes.
