@@ -110,7 +110,7 @@
 //     MTAs take them (§5.3 asks signers for it). A bare CR is an octet like
 //     others.
 //   - Folds within a name of h= and empty items are read past. An empty tag
-//     (";;") is not: OpenDKIM, dkimpy and the ARC suite refuse it.
+//     (";;") is not: the grammar has none, and the ARC suite refuses it.
 package dkim
 
 import (

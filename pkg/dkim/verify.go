@@ -140,9 +140,8 @@ func best(vs []*Verification, of func(*Verification) Verdict) Verdict {
 }
 
 // DefaultMax is how many signatures of a message a [Verifier] evaluates if
-// nothing else is said. RFC 6376 §6.1 leaves the number to the verifier;
-// OpenDKIM can be told, chasquid takes 5, go-msgauth all. Real mail has one to
-// four, lists of lists a few more.
+// nothing else is said. RFC 6376 §6.1 leaves the number to the verifier: chasquid
+// takes 5, go-msgauth all unless it is told. Real mail has one to four.
 const DefaultMax = 20
 
 // A Verifier evaluates DKIM signatures. It knows the outside only through its
