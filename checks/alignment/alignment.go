@@ -66,7 +66,7 @@ var Check = &diag.Check{
 	Name: "alignment",
 	Docs: docs,
 	Kinds: []*diag.Kind{none, someServers, fromUnusable, undetermined, hostReturnPath, otherDomain, foreignFrom, dkimOther, strictMode, spfOnly, shared,
-		relaxed, dkimOnly, ok, skipped},
+		nowEnforced, enforcedUnsigned, relaxed, dkimOnly, ok, skipped},
 	Needs:        diag.Needs{IP: true},
 	Uses:         diag.Doors{DNS: true},
 	Requires:     []diag.AnyFact{facts.DMARC, facts.OrgDomain, facts.SPFResult, facts.DKIMKeys},
@@ -141,6 +141,9 @@ func run(ctx context.Context, j *diag.Job) error {
 		j.Report(diag.Finding{Kind: skipped, Subject: from, Args: diag.Args{"missing": "never-sends"}})
 	} else {
 		c.judge()
+		if err := c.change(); err != nil {
+			return err
+		}
 	}
 	j.SetData(Data{SPF: c.spf.aligned, DKIM: c.dkim.aligned, DMARC: c.dmarc(),
 		From: from, ReturnPath: c.spf.domain, DKIMDomain: c.dkim.domain})

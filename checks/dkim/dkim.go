@@ -107,7 +107,7 @@ var Check = &diag.Check{
 	Name: "dkim",
 	Docs: docs,
 	Kinds: []*diag.Kind{keyMissing, targetMissing, notAKey, nameDoubled, nameMisplaced, keyRevoked, keySyntax, keyTooShort,
-		privateKey, keyMismatch, multipleKeys, hashUnknown, notForMail, selectorInvalid, undetermined, searchIncomplete, keyWeak, keyTooLong, testingOnly,
+		lastKeyRemoved, privateKey, keyMismatch, multipleKeys, hashUnknown, notForMail, selectorInvalid, undetermined, searchIncomplete, keyRemoved, keyReplaced, keyWeak, keyTooLong, testingOnly,
 		sha1Only, notStrict, cnameDangling, noSelector, keyUnused, notNeeded, wildcardKey, wildcardRevoked,
 		wildcardTXT, byProvider, ed25519Only, obsoleteTag, keyMatches, ok, skipped},
 	Uses:         diag.Doors{DNS: true},
@@ -163,6 +163,11 @@ func run(ctx context.Context, j *diag.Job) error {
 		// RFC 8463 §6: signers may sign with both; verifiers that do not know
 		// Ed25519 see an unsigned message.
 		c.report(ed25519Only, nil, nil)
+	}
+	if j.Before != nil {
+		if err := c.change(ctx); err != nil {
+			return err
+		}
 	}
 	// Worst first; within a status in the order of the selectors.
 	slices.SortStableFunc(c.found, func(a, b diag.Finding) int { return int(b.Kind.Status) - int(a.Kind.Status) })

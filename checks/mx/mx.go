@@ -54,7 +54,7 @@ var (
 var Check = &diag.Check{
 	Name: "mx",
 	Docs: docs,
-	Kinds: []*diag.Kind{noHost, null, hostUnresolvable, addressLiteral, notPublic,
+	Kinds: []*diag.Kind{noHost, null, hostUnresolvable, addressLiteral, notPublic, leftBehind, hostMoved,
 		undetermined, implicit, cname, nullAmongOthers, ipv6Only, ipv6NotPublic, single, ok, parked, skipped},
 	Uses:         diag.Doors{DNS: true},
 	Requires:     []diag.AnyFact{facts.MX, facts.SendsNothing},
@@ -96,6 +96,11 @@ func run(ctx context.Context, j *diag.Job) error {
 			continue
 		}
 		judge(ctx, j, m)
+		if j.Before != nil {
+			if err := change(ctx, j, m); err != nil {
+				return err
+			}
+		}
 		if i == 0 {
 			data.Hosts = hostData(m)
 		} else {

@@ -99,7 +99,7 @@ var Check = &diag.Check{
 	Docs: docs,
 	Kinds: []*diag.Kind{missing, multiple, syntax, tooManyLookups, tooManyVoids, tooManyMX,
 		includeWithoutRecord, notAName, loop, passAll, notAuthorized, domainInvalid, undetermined,
-		noAll, ipNeutral, ptrMechanism, nearLimit, oversize, duplicate, afterAll, ignored, lookalike, heloNotAuthorized, heloBroken,
+		noAll, senderRemoved, ipNeutral, ptrMechanism, nearLimit, oversize, duplicate, afterAll, ignored, lookalike, heloNotAuthorized, heloBroken,
 		heloMissing, expUnusable, obsoleteType, atCNAME, ok, recordOK, heloOK, skipped},
 	Needs:        diag.Needs{IP: true},
 	Uses:         diag.Doors{DNS: true, Clock: true},
@@ -166,6 +166,11 @@ func run(ctx context.Context, j *diag.Job) error {
 		}
 	}
 	c.judge()
+	if j.Before != nil {
+		if err := c.change(); err != nil {
+			return err
+		}
+	}
 	j.SetData(c.data())
 	return nil
 }

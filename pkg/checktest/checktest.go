@@ -12,8 +12,11 @@
 //	-- private-key --      the DKIM private key of --private-key, PEM
 //	-- zone NAME --        a zone file for NAME; "; want ID arg=value" behind a
 //	                       record: a finding ID rests on that very record
+//	-- before NAME --      the zone NAME before the change that the target's zones
+//	                       are; zones without one are the same before
 //	-- faults --           one "name TYPE reason" a line, reason as in
-//	                       dnsq.Reason: that question gets no answer
+//	                       dnsq.Reason: that question gets no answer; -- faults
+//	                       before --: it got none before the change
 //	-- want --             every finding of the check, one a line, in order:
 //	                       "status ID subject arg=value …"
 //	-- fixed ID --         the edits of the first fix of that finding, "- " and
@@ -34,6 +37,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -61,9 +65,12 @@ type Fixture struct {
 	Story  string // the sentence it opens with
 	Target diag.Target
 	Zones  []*zone.Zone
+	Before []*zone.Zone // zones that were otherwise before a change; nil if none is judged
 	Faults map[dnsq.Question]dnsq.Reason
-	Want   []string
-	Fixed  map[string][]string
+	// FaultsBefore are those of the DNS before the change.
+	FaultsBefore map[dnsq.Question]dnsq.Reason
+	Want         []string
+	Fixed        map[string][]string
 	// AnswerOutside: names outside the zones are NXDOMAIN in Report, not a
 	// failure of the test. For running checks that a fixture was not made for.
 	AnswerOutside bool
@@ -104,7 +111,7 @@ func Load(path string) (*Fixture, error) {
 		return nil, err
 	}
 	f := &Fixture{Path: path, Story: strings.TrimSpace(string(ar.Comment)), archive: ar,
-		Faults: map[dnsq.Question]dnsq.Reason{}, Fixed: map[string][]string{}}
+		Faults: map[dnsq.Question]dnsq.Reason{}, FaultsBefore: map[dnsq.Question]dnsq.Reason{}, Fixed: map[string][]string{}}
 	if f.Story == "" {
 		return nil, fmt.Errorf("%s: it must open with a sentence on what a naive implementation gets wrong", path)
 	}
@@ -131,6 +138,12 @@ func Load(path string) (*Fixture, error) {
 					f.marks = append(f.marks, mark{arg, i + 1, m[1], fields(m[2])})
 				}
 			}
+		case "before":
+			z, err := zone.Parse(bytes.NewReader(file.Data), arg+" before", arg)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %v", path, err)
+			}
+			f.Before = append(f.Before, z)
 		case "private-key":
 			key := file.Data
 			f.Target.ProveKey = func(record string) error { return dkim.CheckPrivateKey(key, record) }
@@ -144,7 +157,11 @@ func Load(path string) (*Fixture, error) {
 				if err != nil {
 					return nil, fmt.Errorf("%s: %v", path, err)
 				}
-				f.Faults[dnsq.Q(p[0], ty)] = dnsq.Reason(p[2])
+				faults := f.Faults
+				if arg == "before" {
+					faults = f.FaultsBefore
+				}
+				faults[dnsq.Q(p[0], ty)] = dnsq.Reason(p[2])
 			}
 		case "want":
 			f.Want = lines
@@ -156,6 +173,14 @@ func Load(path string) (*Fixture, error) {
 	}
 	if !hasTarget {
 		return nil, fmt.Errorf("%s: no target", path)
+	}
+	if f.Before != nil {
+		zones := slices.DeleteFunc(slices.Clone(f.Zones), func(z *zone.Zone) bool {
+			return slices.ContainsFunc(f.Before, func(b *zone.Zone) bool { return b.Origin == z.Origin })
+		})
+		if f.Target.Before, err = f.answers(append(zones, f.Before...), f.FaultsBefore, func(dnsq.Question) {}); err != nil {
+			return nil, fmt.Errorf("%s: %v", path, err)
+		}
 	}
 	return f, nil
 }
@@ -250,7 +275,11 @@ func parseTarget(lines []string) (diag.Target, error) {
 // Resolver answers from the fixture's zones and faults. A question outside
 // them is reported to outside, and answered as offline.
 func (f *Fixture) Resolver(outside func(dnsq.Question)) (dnsq.Resolver, error) {
-	set, err := zone.NewSet(f.Zones...)
+	return f.answers(f.Zones, f.Faults, outside)
+}
+
+func (f *Fixture) answers(zones []*zone.Zone, faults map[dnsq.Question]dnsq.Reason, outside func(dnsq.Question)) (dnsq.Resolver, error) {
+	set, err := zone.NewSet(zones...)
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +291,7 @@ func (f *Fixture) Resolver(outside func(dnsq.Question)) (dnsq.Resolver, error) {
 		return nil, &dnsq.Error{Question: q, Reason: dnsq.Offline, Detail: "not in the fixture"}
 	}))
 	return dnsq.ResolverFunc(func(ctx context.Context, q dnsq.Question) (*dnsq.Answer, error) {
-		if r, ok := f.Faults[q]; ok {
+		if r, ok := faults[q]; ok {
 			return nil, &dnsq.Error{Question: q, Reason: r, Server: "192.0.2.53:53"}
 		}
 		return over.Ask(ctx, q)

@@ -375,8 +375,7 @@ type Target struct {
 	// Declared is what an inventory says about the domain; nil without one.
 	Declared *Declared `json:"-"`
 	// Before answers as the DNS did before the change that is judged; nil if no
-	// change is. A check that knows what a change of its records does to mail
-	// compares with it.
+	// change is. Checks see it as [Job].Before.
 	Before dnsq.Resolver `json:"-"`
 	// Named is the line that names the target: of an inventory, a list of
 	// domains, or a zone file. Formats that must point somewhere point there.

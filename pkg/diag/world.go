@@ -273,6 +273,10 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 type Job struct {
 	Target *Target
 	*World
+	// Before is the world before the change that is judged; nil if no change is
+	// ([Target].Before). The same facts can be pulled from it. What it is asked is
+	// not counted, and what it does not answer is no trouble of the report.
+	Before   *World
 	check    *Check
 	mu       sync.Mutex
 	findings []Finding
@@ -282,6 +286,12 @@ type Job struct {
 // NewJob is a Job for c. Package engine and tests make them.
 func NewJob(c *Check, t *Target, w *World) *Job {
 	return &Job{Target: t, World: w.view("check "+c.Name, c.Requires), check: c}
+}
+
+// LookBack gives the Job the world before the change. Package engine and tests
+// call it.
+func (j *Job) LookBack(before *World) {
+	j.Before = before.view("check "+j.check.Name, j.check.Requires)
 }
 
 // Report adds a finding. It panics if the Kind is not one of the check's or

@@ -54,9 +54,16 @@ func Run(ctx context.Context, c Config, t diag.Target) *diag.Report {
 	r := &diag.Report{Version: c.Version, Started: started, Server: c.Server, Target: t,
 		Checks: make([]diag.CheckReport, len(c.Checks))}
 	views := make([]*diag.Job, len(c.Checks))
+	var before *diag.World
+	if t.Before != nil {
+		before = diag.NewWorld(ctx, t.Before, c.now)
+	}
 	var wg sync.WaitGroup
 	for i, ch := range c.Checks {
 		job := diag.NewJob(ch, &r.Target, w)
+		if before != nil {
+			job.LookBack(before)
+		}
 		views[i] = job
 		wg.Go(func() { r.Checks[i] = runOne(ctx, ch, job) })
 	}

@@ -47,6 +47,42 @@ func (s *AddrSet) Contains(a netip.Addr) bool {
 	return i > 0 && s.Prefixes[i-1].Contains(a)
 }
 
+// Minus are the addresses of s that are not in o.
+func (s *AddrSet) Minus(o *AddrSet) AddrSet {
+	var left []netip.Prefix
+	var take func(p netip.Prefix)
+	take = func(p netip.Prefix) {
+		// The first prefix of o that ends behind the start of p.
+		i := sort.Search(len(o.Prefixes), func(i int) bool {
+			q := o.Prefixes[i]
+			return q.Contains(p.Addr()) || p.Addr().Less(q.Addr())
+		})
+		if i == len(o.Prefixes) || !o.Prefixes[i].Overlaps(p) {
+			left = append(left, p)
+			return
+		}
+		if o.Prefixes[i].Bits() <= p.Bits() {
+			return // all of p
+		}
+		low := netip.PrefixFrom(p.Addr(), p.Bits()+1)
+		take(low)
+		take(netip.PrefixFrom(upperHalf(low), p.Bits()+1))
+	}
+	for _, p := range s.Prefixes {
+		take(p)
+	}
+	return newAddrSet(left, s.bits)
+}
+
+// upperHalf is the first address behind low, which is the lower half of a prefix.
+func upperHalf(low netip.Prefix) netip.Addr {
+	b := low.Addr().AsSlice()
+	n := low.Bits() - 1
+	b[n/8] |= 0x80 >> (n % 8)
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
 // newAddrSet makes a set of prefixes in any order, overlapping or not, all of
 // the family with the given number of bits.
 func newAddrSet(list []netip.Prefix, bits int) AddrSet {

@@ -1,0 +1,166 @@
+package mx
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dnsq"
+	"github.com/todoku-mail/todoku/pkg/facts"
+)
+
+// What the check can find about a change that leads mail elsewhere without
+// touching the MX record: the address of its host changes. It happens when a web
+// site moves and the mail host is the very name of the site.
+var (
+	leftBehind = &diag.Kind{ID: "MX-LEFT-BEHIND", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.2",
+		Args: []string{"host", "old", "new", "trace"}, Key: []string{"host"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
+	hostMoved = &diag.Kind{ID: "MX-HOST-MOVED", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
+		Args: []string{"host", "old", "new"}, Key: []string{"host"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
+)
+
+// mailNames are names below a domain that say that mail is handled there.
+var mailNames = []string{"mail", "smtp", "imap", "pop", "mx"}
+
+// change compares the addresses of each mail host that the domain had before the
+// change, under the same name, with those that it has now.
+func change(ctx context.Context, j *diag.Job, m *facts.MailHosts) error {
+	before, err := facts.MX.Of(ctx, j.Before, m.Domain)
+	if err != nil {
+		e := dnsq.AsError(dnsq.Q(m.Domain, dnsq.TypeMX), err)
+		report(j, m.Domain, undetermined, diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}, e)
+		return nil
+	}
+	was := hosts(before)
+	for _, now := range hosts(m) {
+		name := now.name
+		i := slices.IndexFunc(was, func(h mailHost) bool { return h.name == name })
+		if i < 0 {
+			continue // another host: the MX record says so, on purpose
+		}
+		old := &was[i]
+		if !now.addrs.Known() {
+			continue // said already
+		}
+		if u := old.addrs.Unknown(); len(u) > 0 {
+			report(j, m.Domain, undetermined, diag.Args{"question": u[0].Question.String(), "reason": string(u[0].Reason)}, u...)
+			continue
+		}
+		a, b := old.addrs.All(), now.addrs.All()
+		if len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, func(x netip.Addr) bool { return slices.Contains(b, x) }) {
+			continue // nobody was there, nobody is there (a fault of its own), or it is still there
+		}
+		f := diag.Finding{Kind: hostMoved, Subject: m.Domain, Args: diag.Args{"host": name, "old": texts(a), "new": texts(b)}, Evidence: now.evidence()}
+		// A host that carries the domain's own name is likely to have moved with
+		// the web site. Something that still says that mail lives at the old
+		// address makes it certain enough: the mail server stayed.
+		if name == m.Domain {
+			if host, trace := stayed(ctx, j, m.Domain, a); trace != "" {
+				f.Kind, f.Args["trace"] = leftBehind, trace
+				if host != "" {
+					f.Fixes = now.lead(m, host)
+				}
+			}
+		}
+		j.Report(f)
+	}
+	return nil
+}
+
+// A mailHost is where mail for a domain goes: an MX host, or the domain itself.
+type mailHost struct {
+	name  string
+	host  *facts.MailHost // nil for the domain itself, without an MX record
+	addrs *facts.Addresses
+}
+
+func (h *mailHost) evidence() []diag.Evidence {
+	var out []diag.Evidence
+	if h.host != nil {
+		out = evidence(h.host)
+	}
+	for _, a := range []*dnsq.Answer{h.addrs.A, h.addrs.AAAA} {
+		if a == nil {
+			continue
+		}
+		for i := range a.RRs {
+			out = append(out, facts.Evidence(&a.RRs[i], a.RRs[i].Addr.String(), 0, 0))
+		}
+	}
+	return out
+}
+
+// lead is the fix that has mail go to another name.
+func (h *mailHost) lead(m *facts.MailHosts, host string) []diag.Fix {
+	if h.host == nil {
+		if len(m.Answer.Chain) > 0 {
+			return nil // nothing stands beside a CNAME
+		}
+		return []diag.Fix{{Owner: diag.DNSAdmin, Edits: []diag.Edit{{Name: m.Domain, Type: "MX", New: text(10, host)}}}}
+	}
+	rr := h.host.RR
+	return []diag.Fix{{Owner: diag.DNSAdmin, Edits: []diag.Edit{{Name: rr.Name, Type: "MX", Old: text(rr.Pref, rr.Host), New: text(rr.Pref, host)}}}}
+}
+
+// hosts are the hosts that mail for a domain goes to, each once, in order of
+// preference.
+func hosts(m *facts.MailHosts) []mailHost {
+	if m.Answer.Outcome != dnsq.Found {
+		if m.Implicit == nil {
+			return nil
+		}
+		return []mailHost{{m.Domain, nil, m.Implicit}}
+	}
+	var out []mailHost
+	for i := range m.Hosts {
+		h := &m.Hosts[i]
+		if h.Null || h.Literal.IsValid() || h.Addresses == nil ||
+			slices.ContainsFunc(out, func(o mailHost) bool { return o.name == h.RR.Host }) {
+			continue
+		}
+		out = append(out, mailHost{h.RR.Host, h, h.Addresses})
+	}
+	return out
+}
+
+// stayed looks for something that says, after the change, that the domain's mail
+// is still at one of the old addresses: a name of mail that leads there, or the
+// domain's own SPF record that names the very address. host is that name.
+func stayed(ctx context.Context, j *diag.Job, domain string, old []netip.Addr) (host, trace string) {
+	r := j.Optional()
+	for _, n := range mailNames {
+		name := dnsq.Join(n, domain)
+		for _, t := range []dnsq.Type{dnsq.TypeA, dnsq.TypeAAAA} {
+			a, err := r.Ask(ctx, dnsq.Q(name, t))
+			if err != nil || len(a.Chain) > 0 { // RFC 2181 §10.3: an MX names no alias
+				continue
+			}
+			for i := range a.RRs {
+				if slices.Contains(old, a.RRs[i].Addr) {
+					return name, name + " " + t.String() + " " + a.RRs[i].Addr.String()
+				}
+			}
+		}
+	}
+	a, err := r.Ask(ctx, dnsq.Q(domain, dnsq.TypeTXT))
+	if err != nil {
+		return "", ""
+	}
+	for i := range a.RRs {
+		terms := strings.Fields(strings.ToLower(a.RRs[i].Text()))
+		if len(terms) == 0 || terms[0] != "v=spf1" {
+			continue
+		}
+		for _, ip := range old {
+			for _, term := range terms[1:] {
+				term = strings.TrimPrefix(term, "+")
+				if term == "ip4:"+ip.String() || term == "ip4:"+ip.String()+"/32" || term == "ip6:"+ip.String() || term == "ip6:"+ip.String()+"/128" {
+					return "", term
+				}
+			}
+		}
+	}
+	return "", ""
+}
