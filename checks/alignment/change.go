@@ -3,6 +3,7 @@ package alignment
 import (
 	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/dmarc"
+	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/facts"
 )
 
@@ -18,23 +19,29 @@ var (
 
 // change compares with the policy before the change, if there is one.
 func (c *align) change() error {
-	if c.Before == nil || !c.policy.Known() || !enforced(c.policy) {
+	if c.Before == nil || c.policy.Known() && !enforced(c.policy) {
 		return nil
 	}
 	if c.dkim.state == yes || c.dkim.state == unknown || c.spf.state == unknown {
 		return nil // it passes; or what cannot be said is said already
 	}
+	open := func(list []*dnsq.Error) {
+		e := list[0]
+		c.Report(diag.Finding{Kind: undetermined, Subject: c.from, Unknown: list,
+			Args: diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}})
+	}
 	before, err := facts.DMARC.Of(c.ctx, c.Before, c.from)
 	if err != nil {
 		return err
 	}
-	if !before.Known() {
-		e := before.Unknown[0]
-		c.Report(diag.Finding{Kind: undetermined, Subject: c.from, Unknown: before.Unknown,
-			Args: diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}})
+	switch {
+	case before.Known() && enforced(before):
 		return nil
-	}
-	if enforced(before) {
+	case !c.policy.Known():
+		open(c.policy.Unknown)
+		return nil
+	case !before.Known():
+		open(before.Unknown)
 		return nil
 	}
 	f := diag.Finding{Kind: enforcedUnsigned, Subject: c.from,

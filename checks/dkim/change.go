@@ -6,6 +6,7 @@ import (
 
 	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/dkim"
+	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/facts"
 )
 
@@ -32,8 +33,12 @@ func (c *run1) change(ctx context.Context) error {
 		now[c.Keys[i].Selector] = &c.Keys[i]
 	}
 	var gone []*dkim.Result
+	var unknown *dnsq.Error
 	for i := range before.Keys {
 		old, k := &before.Keys[i], now[before.Keys[i].Selector]
+		if k != nil && k.Status == dkim.Missing && old.Err != nil && unknown == nil {
+			unknown = old.Err
+		}
 		if old.Wild || !old.Usable() {
 			continue
 		}
@@ -49,7 +54,14 @@ func (c *run1) change(ctx context.Context) error {
 			c.report(keyReplaced, k.Result, nil)
 		}
 	}
-	if len(gone) == 0 || c.Named || c.NeverSends {
+	// What is not known of the keys that are left is said by itself.
+	if c.Named || c.NeverSends || len(c.Incomplete()) > 0 {
+		return nil
+	}
+	if len(gone) == 0 {
+		if unknown != nil { // a key may have been there
+			c.undetermined(unknown)
+		}
 		return nil
 	}
 	if c.Absent() { // nothing is left that mail could be signed with

@@ -27,10 +27,12 @@ var mailNames = []string{"mail", "smtp", "imap", "pop", "mx"}
 // change compares the addresses of each mail host that the domain had before the
 // change, under the same name, with those that it has now.
 func change(ctx context.Context, j *diag.Job, m *facts.MailHosts) error {
+	open := func(u []*dnsq.Error) {
+		report(j, m.Domain, undetermined, diag.Args{"question": u[0].Question.String(), "reason": string(u[0].Reason)}, u...)
+	}
 	before, err := facts.MX.Of(ctx, j.Before, m.Domain)
 	if err != nil {
-		e := dnsq.AsError(dnsq.Q(m.Domain, dnsq.TypeMX), err)
-		report(j, m.Domain, undetermined, diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}, e)
+		open([]*dnsq.Error{dnsq.AsError(dnsq.Q(m.Domain, dnsq.TypeMX), err)})
 		return nil
 	}
 	was := hosts(before)
@@ -41,27 +43,32 @@ func change(ctx context.Context, j *diag.Job, m *facts.MailHosts) error {
 			continue // another host: the MX record says so, on purpose
 		}
 		old := &was[i]
-		if !now.addrs.Known() {
-			continue // said already
+		a, b := old.addrs.All(), now.addrs.All()
+		if slices.ContainsFunc(a, func(x netip.Addr) bool { return slices.Contains(b, x) }) {
+			continue // it is still there
 		}
-		if u := old.addrs.Unknown(); len(u) > 0 {
-			report(j, m.Domain, undetermined, diag.Args{"question": u[0].Question.String(), "reason": string(u[0].Reason)}, u...)
+		if u := slices.Concat(now.addrs.Unknown(), old.addrs.Unknown()); len(u) > 0 {
+			open(u)
 			continue
 		}
-		a, b := old.addrs.All(), now.addrs.All()
-		if len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, func(x netip.Addr) bool { return slices.Contains(b, x) }) {
-			continue // nobody was there, nobody is there (a fault of its own), or it is still there
+		if len(a) == 0 || len(b) == 0 {
+			continue // nobody was there, or nobody is there, which is a fault of its own
 		}
 		f := diag.Finding{Kind: hostMoved, Subject: m.Domain, Args: diag.Args{"host": name, "old": texts(a), "new": texts(b)}, Evidence: now.evidence()}
 		// A host that carries the domain's own name is likely to have moved with
 		// the web site. Something that still says that mail lives at the old
 		// address makes it certain enough: the mail server stayed.
 		if name == m.Domain {
-			if host, trace := stayed(ctx, j, m.Domain, a); trace != "" {
+			host, trace, unknown := stayed(ctx, j, m.Domain, a)
+			switch {
+			case trace != "":
 				f.Kind, f.Args["trace"] = leftBehind, trace
 				if host != "" {
 					f.Fixes = now.lead(m, host)
 				}
+			case unknown != nil:
+				open(unknown)
+				continue
 			}
 		}
 		j.Report(f)
@@ -127,26 +134,34 @@ func hosts(m *facts.MailHosts) []mailHost {
 
 // stayed looks for something that says, after the change, that the domain's mail
 // is still at one of the old addresses: a name of mail that leads there, or the
-// domain's own SPF record that names the very address. host is that name.
-func stayed(ctx context.Context, j *diag.Job, domain string, old []netip.Addr) (host, trace string) {
-	r := j.Optional()
+// domain's own SPF record that names the very address. host is that name. Without
+// a trace, unknown are the questions that may hide one.
+func stayed(ctx context.Context, j *diag.Job, domain string, old []netip.Addr) (host, trace string, unknown []*dnsq.Error) {
+	ask := func(q dnsq.Question) *dnsq.Answer {
+		a, err := j.Ask(ctx, q)
+		if err != nil {
+			unknown = append(unknown, dnsq.AsError(q, err))
+			return nil
+		}
+		return a
+	}
 	for _, n := range mailNames {
 		name := dnsq.Join(n, domain)
 		for _, t := range []dnsq.Type{dnsq.TypeA, dnsq.TypeAAAA} {
-			a, err := r.Ask(ctx, dnsq.Q(name, t))
-			if err != nil || len(a.Chain) > 0 { // RFC 2181 §10.3: an MX names no alias
+			a := ask(dnsq.Q(name, t))
+			if a == nil || len(a.Chain) > 0 { // RFC 2181 §10.3: an MX names no alias
 				continue
 			}
 			for i := range a.RRs {
 				if slices.Contains(old, a.RRs[i].Addr) {
-					return name, name + " " + t.String() + " " + a.RRs[i].Addr.String()
+					return name, name + " " + t.String() + " " + a.RRs[i].Addr.String(), nil
 				}
 			}
 		}
 	}
-	a, err := r.Ask(ctx, dnsq.Q(domain, dnsq.TypeTXT))
-	if err != nil {
-		return "", ""
+	a := ask(dnsq.Q(domain, dnsq.TypeTXT))
+	if a == nil {
+		return "", "", unknown
 	}
 	for i := range a.RRs {
 		terms := strings.Fields(strings.ToLower(a.RRs[i].Text()))
@@ -157,10 +172,10 @@ func stayed(ctx context.Context, j *diag.Job, domain string, old []netip.Addr) (
 			for _, term := range terms[1:] {
 				term = strings.TrimPrefix(term, "+")
 				if term == "ip4:"+ip.String() || term == "ip4:"+ip.String()+"/32" || term == "ip6:"+ip.String() || term == "ip6:"+ip.String()+"/128" {
-					return "", term
+					return "", term, nil
 				}
 			}
 		}
 	}
-	return "", ""
+	return "", "", unknown
 }

@@ -106,6 +106,13 @@ func (f *diffFlags) sides(s stdio) (old, new *side, err error) {
 	if old.zones == nil && new.zones == nil {
 		return nil, nil, usagef("--old live and --new live are the same: give zone files for one of them")
 	}
+	if f.offline && f.replay == "" {
+		for _, d := range []*side{old, new} {
+			if d.zones == nil {
+				return nil, nil, usagef("%s live is asked over the network, which --offline forbids: leave out --offline, or give the zone files of that side", d.flag)
+			}
+		}
+	}
 	if old.zones != nil && new.zones != nil {
 		for _, x := range [][2]*side{{old, new}, {new, old}} {
 			for _, z := range x[0].zones.Zones() {
