@@ -8,6 +8,7 @@ import (
 	"github.com/todoku-mail/todoku/checks/dmarc"
 	"github.com/todoku-mail/todoku/checks/dnsbl"
 	"github.com/todoku-mail/todoku/checks/domain"
+	"github.com/todoku-mail/todoku/checks/gate"
 	"github.com/todoku-mail/todoku/checks/mx"
 	"github.com/todoku-mail/todoku/checks/ptr"
 	"github.com/todoku-mail/todoku/checks/spf"
@@ -17,7 +18,8 @@ import (
 // All is every check, in the order of the report, which is one of trouble
 // shooting: is there a domain at all, who may send for it and sign for it, what
 // receivers are to do with the rest, where mail comes back to, what the server
-// looks like, whether all of it fits together, and who has complained.
+// looks like, whether all of it fits together, and who has complained; at the
+// end what only some runs are about, such as what has been accepted.
 //
 // A name stays what it is once released: --only, --skip and scripts rely on it.
 var All = []*diag.Check{
@@ -29,4 +31,5 @@ var All = []*diag.Check{
 	ptr.Check,
 	alignment.Check,
 	dnsbl.Check,
+	gate.Check,
 }

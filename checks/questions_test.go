@@ -110,7 +110,8 @@ func TestQuestionsPerCheck(t *testing.T) {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			together, rec := w.learn(t, checks.All)
-			for i, c := range checks.All {
+			for i := range together.Checks {
+				c := together.Checks[i].Check
 				alone := w.replay(t, []*diag.Check{c}, rec, "")
 				if a, b := alone.Checks[0].Queries, together.Checks[i].Queries; a != b || a != alone.Queries {
 					t.Errorf("%s: %d questions alone, %d beside the others, %d in its report", c.Name, a, b, alone.Queries)

@@ -18,6 +18,7 @@ import (
 	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/engine"
+	"github.com/todoku-mail/todoku/pkg/gate"
 	"github.com/todoku-mail/todoku/pkg/render"
 	"github.com/todoku-mail/todoku/pkg/render/sanitize"
 	"github.com/todoku-mail/todoku/pkg/zone"
@@ -37,6 +38,7 @@ type runFlags struct {
 	timeout       time.Duration
 	dnsblKeys     string
 	quiet, detail bool
+	failOnSet     bool      // --fail-on was given, and comes before what an inventory says
 	bundled       *zone.Set // the demo's zones, in place of --zone
 }
 
@@ -82,54 +84,56 @@ func (f *runFlags) addDNS(cmd *cobra.Command, timeout time.Duration) {
 func newCheck(s stdio) *cobra.Command {
 	var tf targetFlags
 	var rf runFlags
+	var gf gateFlags
 	cmd := &cobra.Command{
-		Use:   "check DOMAIN",
+		Use:   "check [DOMAIN]",
 		Short: "Check a sending domain and the addresses that send its mail",
 		Example: `  todoku check shop.example --ip 192.0.2.25
   todoku check shop.example --ip 192.0.2.25 --helo mail.shop.example --mail-from bounce@mail.shop.example
   todoku check shop.example --ip 192.0.2.25 --zone shop.example.zone      before you publish the zone
-  todoku check shop.example --ip 192.0.2.25 -o json=report.json -o text`,
-		Args: func(_ *cobra.Command, args []string) error {
-			switch len(args) {
-			case 0:
-				return usagef("check needs a DOMAIN, such as: todoku check shop.example --ip 192.0.2.25")
-			case 1:
-				return nil
-			}
-			return usagef("check takes one DOMAIN, but got %d arguments: %s", len(args), strings.Join(args, " "))
-		},
+  todoku check shop.example --ip 192.0.2.25 -o json=report.json -o text
+  todoku check --config todoku.yaml                          every domain of an inventory
+  todoku check --config todoku.yaml --baseline report.json   fail only for what is new`,
+		Args:              func(_ *cobra.Command, args []string) error { return gf.args(args) },
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			t, err := tf.target(cmd, args[0])
+			g, err := gf.load(cmd, &tf, &rf, strings.Join(args, ""))
 			if err != nil {
 				return err
 			}
-			return rf.check(cmd.Context(), cmd, s, t)
+			return rf.check(cmd.Context(), cmd, s, g)
 		},
 	}
 	tf.add(cmd)
 	rf.addReport(cmd)
 	rf.addZones(cmd)
 	rf.addDNS(cmd, defaultTimeout)
+	gf.add(cmd)
 	return cmd
 }
 
-// check runs the checks on t and writes the reports. Its error is an exit code.
-func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, t diag.Target) error {
+// check runs the checks on the targets and writes the reports. Its error is an
+// exit code.
+func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, g *gating) error {
 	p, err := f.prepare(cmd, s)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	targets := g.targets
+	ctx, cancel := context.WithTimeout(ctx, f.timeout*time.Duration(engine.Rounds(len(targets))))
 	defer cancel()
-	opt := dnsq.Options{Servers: p.servers, Offline: f.offline, Replay: p.replay, Rules: p.rules}
-	if p.zones != nil {
-		t.SelectorHints = zone.SelectorsIn(t.DKIMDomain, p.zones)
+	opt := dnsq.Options{Servers: p.servers, Offline: f.offline, Replay: p.replay, Rules: p.rules,
+		Budget: dnsq.DefaultBudget * len(targets)}
+	for i := range targets {
+		t := &targets[i]
+		if p.zones != nil {
+			t.SelectorHints = zone.SelectorsIn(t.DKIMDomain, p.zones)
+		}
+		if p.replay != nil {
+			t.SelectorHints = hintsFor(p.replay.Hints, t)
+		}
+		t.Blocklists.Keyed, t.Blocklists.Server = p.keyed, p.server
 	}
-	if p.replay != nil {
-		t.SelectorHints = p.replay.Hints
-	}
-	t.Blocklists.Keyed, t.Blocklists.Server = p.keyed, p.server
 	stack, err := dnsq.New(ctx, opt)
 	if err != nil {
 		return usagef("--server: %v", err)
@@ -143,17 +147,18 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, t dia
 	if p.record != nil {
 		defer p.record.Close()
 		recorder = dnsq.NewRecorder(p.record, resolver)
-		recorder.Header.Started, recorder.Header.Label, recorder.Header.Hints = p.started, p.server, t.SelectorHints
+		recorder.Header.Started, recorder.Header.Label, recorder.Header.Hints = p.started, p.server, hints(targets)
 		resolver = recorder
 	}
 	cfg := engine.Config{Checks: p.checks, Resolver: resolver, Version: version, Server: p.server,
 		Now: func() time.Time { return p.started }}
-	report := engine.Run(ctx, cfg, t)
-	engine.Verify(ctx, cfg, report)
+	all := engine.RunAll(ctx, cfg, targets, func(reports []*diag.Report) { gate.Apply(reports, g.all, p.started) })
+	if g.baseline != nil {
+		g.baseline.Mark(all.Reports)
+	}
 	if err := stack.Close(); err != nil {
 		return &exitError{exitBroken, err}
 	}
-	all := &diag.Run{Version: report.Version, Started: report.Started, Duration: report.Duration, Reports: []*diag.Report{report}}
 	if err := p.write(all, s); err != nil {
 		return err
 	}
@@ -163,23 +168,25 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, t dia
 			return usagef("--record %s: %v", f.record, err)
 		}
 	}
-	for i := range report.Checks {
-		if p := report.Checks[i].Panic; p != "" {
-			fmt.Fprintf(s.err, "todoku: the check %s failed, which is a defect of todoku: %s\n", report.Checks[i].Check.Name, sanitizeLines(p))
-		}
-	}
-	return f.verdict(report)
+	tellBroken(s, all.Reports)
+	return f.verdict(all.Reports, g)
 }
 
-// verdict turns a report into an exit code.
-func (f *runFlags) verdict(r *diag.Report) error {
-	counts := r.Decisive()
+// verdict turns reports into an exit code, the worst of theirs.
+func (f *runFlags) verdict(reports []*diag.Report, g *gating) error {
+	found, broken, open := false, false, false
+	for _, r := range reports {
+		counts := r.Decisive()
+		found = found || counts[diag.Fail] > 0 || f.threshold(g, &r.Target) <= diag.Warn && counts[diag.Warn] > 0
+		broken = broken || r.Broken()
+		open = open || counts[diag.Inconclusive] > 0
+	}
 	switch {
-	case counts[diag.Fail] > 0, f.failOn == "warn" && counts[diag.Warn] > 0:
+	case found:
 		return &exitError{code: exitFound}
-	case r.Broken():
+	case broken:
 		return &exitError{code: exitBroken}
-	case counts[diag.Inconclusive] > 0 && f.inconclusive != "ok":
+	case open && f.inconclusive != "ok":
 		return &exitError{code: exitInconclusive}
 	}
 	return nil

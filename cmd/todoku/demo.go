@@ -41,7 +41,7 @@ code 1, because the shop is broken.`,
 				return &exitError{exitBroken, err}
 			}
 			rf.offline, rf.bundled = true, set
-			return rf.check(cmd.Context(), cmd, s, demoTarget)
+			return rf.check(cmd.Context(), cmd, s, &gating{targets: []diag.Target{demoTarget}})
 		},
 	}
 	rf.addReport(cmd)

@@ -27,7 +27,7 @@ func TestHarmlessExit(t *testing.T) {
 		}
 		code := exitOK
 		var e *exitError
-		if err := (&runFlags{failOn: "fail", inconclusive: "fail"}).verdict(r); errors.As(err, &e) {
+		if err := (&runFlags{failOn: "fail", inconclusive: "fail"}).verdict([]*diag.Report{r}, &gating{}); errors.As(err, &e) {
 			code = e.code
 		}
 		if code != tt.code {

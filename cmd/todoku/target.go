@@ -95,12 +95,8 @@ func (f *targetFlags) target(cmd *cobra.Command, domain string) (diag.Target, er
 			return t, usagef("--dkim-domain: %v", err)
 		}
 	}
-	t.Blocklists.All = f.dnsblAll
-	for _, s := range f.dnsbl {
-		if _, err := dnsbl.ParseSpec(s); err != nil {
-			return t, usagef("--dnsbl: %v", err)
-		}
-		t.Blocklists.Extra = append(t.Blocklists.Extra, s)
+	if t.Blocklists, err = f.blocklists(); err != nil {
+		return t, err
 	}
 	if f.privateKey != "" {
 		if t.ProveKey, err = f.prover(); err != nil {
@@ -111,6 +107,18 @@ func (f *targetFlags) target(cmd *cobra.Command, domain string) (diag.Target, er
 		return t, usagef("--helo is empty: give the name from the server's greeting, such as mail.example.com")
 	}
 	return t, nil
+}
+
+// blocklists are those that flags name.
+func (f *targetFlags) blocklists() (diag.Blocklists, error) {
+	out := diag.Blocklists{All: f.dnsblAll}
+	for _, s := range f.dnsbl {
+		if _, err := dnsbl.ParseSpec(s); err != nil {
+			return out, usagef("--dnsbl: %v", err)
+		}
+		out.Extra = append(out.Extra, s)
+	}
+	return out, nil
 }
 
 // prover reads the private key. The key stays in what it returns: no report,

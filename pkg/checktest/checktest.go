@@ -9,6 +9,8 @@
 //	                       selector (repeatable), dkim-domain, dnsbl (a
 //	                       blocklist's zone, repeatable), dnsbl-all (yes),
 //	                       dnsbl-key (a service, repeatable), server
+//	-- todoku.yaml --      an inventory, in place of target: its first domain is
+//	                       the target, its waivers are applied
 //	-- private-key --      the DKIM private key of --private-key, PEM
 //	-- zone NAME --        a zone file for NAME; "; want ID arg=value" behind a
 //	                       record: a finding ID rests on that very record
@@ -51,6 +53,7 @@ import (
 	"github.com/todoku-mail/todoku/pkg/dkim"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/engine"
+	"github.com/todoku-mail/todoku/pkg/gate"
 	"github.com/todoku-mail/todoku/pkg/zone"
 )
 
@@ -144,6 +147,13 @@ func Load(path string) (*Fixture, error) {
 				return nil, fmt.Errorf("%s: %v", path, err)
 			}
 			f.Before = append(f.Before, z)
+		case "todoku.yaml":
+			hasTarget = true
+			inv, err := gate.Parse(file.Data, file.Name)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %v", path, err)
+			}
+			f.Target = inv.Targets()[0]
 		case "private-key":
 			key := file.Data
 			f.Target.ProveKey = func(record string) error { return dkim.CheckPrivateKey(key, record) }
@@ -298,25 +308,30 @@ func (f *Fixture) answers(zones []*zone.Zone, faults map[dnsq.Question]dnsq.Reas
 	}), nil
 }
 
-// Run runs check over every fixture below dir.
-func Run(t *testing.T, check *diag.Check, dir string) {
+// Run runs check over every fixture below dir, beside others whose findings are
+// not compared: what a check that reviews them is about.
+func Run(t *testing.T, check *diag.Check, dir string, beside ...*diag.Check) {
 	t.Helper()
 	files := Files(t, dir)
 	if len(files) == 0 {
 		t.Fatalf("no fixtures in %s", dir)
 	}
 	for _, path := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) { runOne(t, check, path) })
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) { runOne(t, check, path, beside) })
 	}
 }
 
-func runOne(t *testing.T, check *diag.Check, path string) {
+func runOne(t *testing.T, check *diag.Check, path string, beside []*diag.Check) {
 	f, err := Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rep, cfg := f.Report(t, check)
-	cr := &rep.Checks[0]
+	rep, cfg := f.Report(t, append([]*diag.Check{check}, beside...)...)
+	i := slices.IndexFunc(rep.Checks, func(c diag.CheckReport) bool { return c.Check == check })
+	if i < 0 {
+		t.Fatal("the check did not run: has the fixture the input that it needs?")
+	}
+	cr := &rep.Checks[i]
 	if cr.Panic != "" {
 		t.Fatalf("the check crashed: %s", cr.Panic)
 	}
@@ -389,6 +404,8 @@ func (f *Fixture) Report(t testing.TB, checks ...*diag.Check) (*diag.Report, eng
 	cfg := engine.Config{Checks: checks, Resolver: dnsq.NewCache(ctx, r), Now: func() time.Time { return Clock }, Version: "test"}
 	rep := engine.Run(ctx, cfg, f.Target)
 	engine.Verify(ctx, cfg, rep)
+	gate.Apply([]*diag.Report{rep}, true, Clock)
+	engine.Review(ctx, cfg, rep)
 	return rep, cfg
 }
 

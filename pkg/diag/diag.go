@@ -238,6 +238,43 @@ type Waiver struct {
 	Place       Place     // where it is written
 }
 
+// Covers reports whether the waiver is about the finding, in force or not. An
+// inconclusive finding is covered only by a waiver that names its ID: what was
+// accepted is a fault that is known, not whatever could not be found out.
+func (w *Waiver) Covers(f *Finding) bool {
+	if w.ID != f.Kind.ID && (w.ID != "" || f.Kind.Status == Inconclusive) {
+		return false
+	}
+	if w.Fingerprint != "" {
+		return w.Fingerprint == f.Fingerprint()
+	}
+	return w.ID != "" && dnsq.CanonicalName(w.Subject) == dnsq.CanonicalName(f.Subject)
+}
+
+// InForce reports whether the waiver holds at a time.
+func (w *Waiver) InForce(now time.Time) bool { return now.Before(w.Expires) }
+
+// Name is how the waiver is called: its ID and subject, or its fingerprint.
+func (w *Waiver) Name() string {
+	switch {
+	case w.Fingerprint == "":
+		return w.ID + " " + w.Subject
+	case w.ID != "":
+		return w.ID + " " + w.Fingerprint
+	}
+	return w.Fingerprint
+}
+
+// A WaiverUse is what became of a waiver in a run.
+type WaiverUse struct {
+	Waiver
+	Findings int // that it covers, in all reports of the run
+	// Looked: whether anything is covered was found out. If not, Unknown are the
+	// questions without an answer, if that is why.
+	Looked  bool
+	Unknown []*dnsq.Error
+}
+
 // A Place is where something is written, such as the line of the inventory that
 // names a target. The zero Place is nowhere.
 type Place struct {
@@ -333,6 +370,9 @@ type Check struct {
 	// inconclusive finding of kind Undetermined and nothing that was reported
 	// before.
 	Run func(context.Context, *Job) error
+	// Review stands in place of Run in a check that is about what the others said:
+	// it is handed their report when they are done and fixes were tried.
+	Review func(*Job, *Report)
 	// Undetermined is the Kind for what could not be found out; also in Kinds.
 	// Its Args are at least "question" and "reason".
 	Undetermined *Kind
@@ -377,6 +417,8 @@ type Target struct {
 	// Before answers as the DNS did before the change that is judged; nil if no
 	// change is. Checks see it as [Job].Before.
 	Before dnsq.Resolver `json:"-"`
+	// Waivers are those that may concern the target.
+	Waivers []Waiver `json:"-"`
 	// Named is the line that names the target: of an inventory, a list of
 	// domains, or a zone file. Formats that must point somewhere point there.
 	Named Place `json:"-"`
@@ -470,6 +512,9 @@ type Report struct {
 	Target   Target
 	Checks   []CheckReport
 	Trouble  []Trouble
+	// Waivers are those that this report tells about; each stands in one report of
+	// a run. Only package gate sets them.
+	Waivers []WaiverUse
 }
 
 // Status is the worst status of the checks; Skip if there are none.
@@ -489,13 +534,18 @@ func (r *Report) Counts() map[Status]int {
 
 // Waived is the number of findings that are waived.
 func (r *Report) Waived() int {
-	n := 0
-	for i := range r.Checks {
-		for j := range r.Checks[i].Findings {
-			if r.Checks[i].Findings[j].Waived != nil {
-				n++
-			}
-		}
+	return sum(r.count(func(f *Finding) bool { return f.Waived != nil }))
+}
+
+// Known is the number of findings that a baseline has, without those that are
+// waived.
+func (r *Report) Known() int {
+	return sum(r.count(func(f *Finding) bool { return f.Known && f.Waived == nil }))
+}
+
+func sum(m map[Status]int) (n int) {
+	for _, k := range m {
+		n += k
 	}
 	return n
 }

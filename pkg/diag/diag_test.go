@@ -177,7 +177,7 @@ func TestValidate(t *testing.T) {
 			d.Kinds[0].ID, d.Kinds[1].ID = "U-BAD", "U-UNDETERMINED"
 			return []*Check{d}
 		}},
-		{"check t-2: Run is nil", func(c *Check) []*Check { c.Run = nil; return nil }},
+		{"check t-2: it has a Run or a Review, one of them", func(c *Check) []*Check { c.Run = nil; return nil }},
 		{"check t-2: Docs is nil", func(c *Check) []*Check { c.Docs = nil; return nil }},
 		{"doc.ja.md", func(c *Check) []*Check { c.Docs = fstest.MapFS{"doc.en.md": {}}; return nil }},
 		{"check t-2: no kinds", func(c *Check) []*Check { c.Kinds = nil; return nil }},

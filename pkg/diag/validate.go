@@ -16,7 +16,8 @@ var (
 )
 
 // Validate looks at the descriptors of checks before anything runs. The rules:
-//   - a check has a name (lower case, "spf"), unique; documents; a Run
+//   - a check has a name (lower case, "spf"), unique; documents; a Run, or a
+//     Review in its place
 //   - it has kinds, and Undetermined is one of them, inconclusive, with the
 //     arguments "question" and "reason"; Skipped, if there is one, is a skip
 //     with the argument "missing"
@@ -44,8 +45,8 @@ func Validate(checks []*Check, languages ...string) []error {
 			bad("check %s: the name is used twice", c.Name)
 		}
 		names[c.Name] = true
-		if c.Run == nil {
-			bad("check %s: Run is nil", c.Name)
+		if (c.Run == nil) == (c.Review == nil) {
+			bad("check %s: it has a Run or a Review, one of them", c.Name)
 		}
 		if c.Docs == nil {
 			bad("check %s: Docs is nil", c.Name)

@@ -32,7 +32,7 @@ type Config struct {
 	Server   string // which resolver was asked, for the head of the report
 	// Try says which findings' fixes Verify tries; nil: all.
 	Try func(*diag.Finding) bool
-	// Parallel is how many targets of a Diff run at a time; 0 is 8.
+	// Parallel is how many targets of RunAll or Diff run at a time; 0 is 8.
 	Parallel int
 }
 
@@ -47,7 +47,7 @@ func (c *Config) now() time.Time {
 // ctx ends: what was not learnt by then is inconclusive. Started and Duration are
 // wall time.
 func Run(ctx context.Context, c Config, t diag.Target) *diag.Report {
-	c.Checks = slices.DeleteFunc(slices.Clone(c.Checks), func(ch *diag.Check) bool { return !ch.Applies(&t) })
+	c.Checks = slices.DeleteFunc(slices.Clone(c.Checks), func(ch *diag.Check) bool { return ch.Run == nil || !ch.Applies(&t) })
 	started := c.now()
 	begin := time.Now()
 	w := diag.NewWorld(ctx, c.Resolver, c.now)
@@ -68,7 +68,7 @@ func Run(ctx context.Context, c Config, t diag.Target) *diag.Report {
 		wg.Go(func() { r.Checks[i] = runOne(ctx, ch, job) })
 	}
 	wg.Wait()
-	moot(r)
+	moot(r, started)
 	r.Duration = time.Since(begin)
 
 	all := map[dnsq.Question]bool{}
@@ -97,11 +97,56 @@ func Run(ctx context.Context, c Config, t diag.Target) *diag.Report {
 	return r
 }
 
+// RunAll runs every target, tries the fixes, lets mark say what of it is waived
+// or known (nil: nothing), and has that reviewed. Targets run at the same time,
+// c.Parallel of them; their reports are in the order of the targets. Each has the
+// budget of questions of one.
+func RunAll(ctx context.Context, c Config, targets []diag.Target, mark func([]*diag.Report)) *diag.Run {
+	begin := time.Now()
+	out := &diag.Run{Version: c.Version, Started: c.now(), Server: c.Server, Reports: make([]*diag.Report, len(targets))}
+	n := c.Parallel
+	if n <= 0 {
+		n = defaultParallel
+	}
+	slots := make(chan struct{}, n)
+	var wg sync.WaitGroup
+	for i, t := range targets {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			c := c
+			if len(targets) > 1 {
+				// A hostile domain must not use up what is there for all.
+				c.Resolver = dnsq.Budget(0, c.Resolver)
+			}
+			out.Reports[i] = Run(ctx, c, t)
+			Verify(ctx, c, out.Reports[i])
+		})
+	}
+	wg.Wait()
+	if mark != nil {
+		mark(out.Reports)
+	}
+	for _, r := range out.Reports {
+		Review(ctx, c, r)
+	}
+	out.Duration = time.Since(begin)
+	if len(out.Reports) == 1 {
+		out.Duration = out.Reports[0].Duration
+	}
+	return out
+}
+
+// Rounds is how many times the targets that run at the same time fit into n: by
+// so much longer than one may all of them take.
+func Rounds(n int) int { return max(1, (n+defaultParallel-1)/defaultParallel) }
+
 // moot takes out what other checks say about a subject that one check has found
 // to be beside the point, such as a domain that does not exist: one clear
 // finding, not twenty that follow from it. A check that is left out by the
-// person moots nothing, so each check still judges on its own.
-func moot(r *diag.Report) {
+// person moots nothing, so each check still judges on its own; nor does a finding
+// that is waived: what was accepted must not hide what was not.
+func moot(r *diag.Report, now time.Time) {
 	type verdict struct {
 		check   *diag.Check
 		subject string
@@ -109,7 +154,9 @@ func moot(r *diag.Report) {
 	var moots []verdict
 	for i := range r.Checks {
 		for j := range r.Checks[i].Findings {
-			if f := &r.Checks[i].Findings[j]; f.Kind.Moots {
+			f := &r.Checks[i].Findings[j]
+			waived := slices.ContainsFunc(r.Target.Waivers, func(w diag.Waiver) bool { return w.InForce(now) && w.Covers(f) })
+			if f.Kind.Moots && !waived {
 				moots = append(moots, verdict{r.Checks[i].Check, f.Subject})
 			}
 		}
@@ -129,6 +176,25 @@ func moot(r *diag.Report) {
 			cr.Findings = append(kept, diag.Finding{Kind: cr.Check.Skipped, Subject: m.subject, Args: diag.Args{"missing": "domain"}})
 			cr.Weigh()
 		}
+	}
+}
+
+// Review runs the checks that are about what the others said, and adds what they
+// say to the report. It comes after [Run], [Verify] and whatever marks findings.
+func Review(ctx context.Context, c Config, r *diag.Report) {
+	for _, ch := range c.Checks {
+		if ch.Review == nil || !ch.Applies(&r.Target) {
+			continue
+		}
+		reviewer := *ch
+		reviewer.Run = func(_ context.Context, j *diag.Job) error {
+			ch.Review(j, r)
+			return nil
+		}
+		w := diag.NewWorld(ctx, c.Resolver, func() time.Time { return r.Started })
+		cr := runOne(ctx, &reviewer, diag.NewJob(ch, &r.Target, w))
+		cr.Check = ch
+		r.Checks = append(r.Checks, cr)
 	}
 }
 

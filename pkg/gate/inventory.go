@@ -40,7 +40,6 @@
 package gate
 
 import (
-	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -75,11 +74,12 @@ type Domain struct {
 	FailOn diag.Status // that of the Inventory, unless the domain says its own
 }
 
-// Targets are what to run, in the order of the file.
+// Targets are what to run, in the order of the file, each with all the waivers.
 func (inv *Inventory) Targets() []diag.Target {
 	out := make([]diag.Target, len(inv.Domains))
 	for i := range inv.Domains {
 		out[i] = inv.Domains[i].Target
+		out[i].Waivers = inv.Waivers
 	}
 	return out
 }
@@ -499,6 +499,9 @@ func (r *reader) knownID(p pair, id string, checks []*diag.Check) {
 	for _, c := range checks {
 		for _, k := range c.Kinds {
 			if k.ID == id {
+				if c.Review != nil {
+					r.bad(p.value, "%s is about the waivers themselves and cannot be waived: mend or remove the waiver that it tells of", id)
+				}
 				return
 			}
 			ids = append(ids, k.ID)
@@ -529,12 +532,4 @@ func canonicalSubject(s string) string {
 		return name
 	}
 	return s
-}
-
-// String names the waiver for a person: its ID and subject, or its fingerprint.
-func nameOf(w *diag.Waiver) string {
-	if w.Fingerprint != "" {
-		return strings.TrimSpace(fmt.Sprintf("%s %s", w.ID, w.Fingerprint))
-	}
-	return w.ID + " " + w.Subject
 }

@@ -57,6 +57,8 @@ type jsonCounts struct {
 	Inconclusive int `json:"inconclusive"`
 	Fail         int `json:"fail"`
 	Skip         int `json:"skip"`
+	Waived       int `json:"waived"` // in none of the above
+	Known        int `json:"known"`  // in the above: those that the baseline has
 }
 
 type jsonCheck struct {
@@ -81,6 +83,16 @@ type jsonFinding struct {
 	References  []diag.Ref     `json:"references"`
 	Fingerprint string         `json:"fingerprint"`
 	Unknown     []jsonUnknown  `json:"unknown,omitempty"`
+	Waived      *jsonWaiver    `json:"waived,omitempty"`
+	Known       bool           `json:"known,omitempty"`
+}
+
+// A jsonWaiver is why a finding counts for nothing.
+type jsonWaiver struct {
+	Reason  string `json:"reason"`
+	Expires string `json:"expires"` // year-month-day: the first day on which it counts again
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
 }
 
 type jsonEvidence struct {
@@ -185,6 +197,7 @@ func reportJSON(r *diag.Report, cat *i18n.Catalog) *jsonReport {
 		Counts: jsonCounts{
 			Pass: n[diag.Pass], Info: n[diag.Info], Warn: n[diag.Warn],
 			Inconclusive: n[diag.Inconclusive], Fail: n[diag.Fail], Skip: n[diag.Skip],
+			Waived: r.Waived(), Known: r.Known(),
 		},
 		Checks: []jsonCheck{},
 		Server: valid(r.Server),
@@ -247,6 +260,10 @@ func findingJSON(f *diag.Finding, cat *i18n.Catalog) jsonFinding {
 		}
 	}
 	out.Evidence = evidenceJSON(f.Evidence)
+	if w := f.Waived; w != nil {
+		out.Waived = &jsonWaiver{valid(w.Reason), w.Expires.UTC().Format(time.DateOnly), valid(w.Place.File), w.Place.Line}
+	}
+	out.Known = f.Known
 	for _, x := range f.Fixes {
 		jx := jsonFix{Owner: x.Owner, Verified: x.Verified, Edits: []jsonEdit{}, Unverified: validAll(x.Unverified)}
 		if x.Owner == diag.Nobody {

@@ -172,7 +172,9 @@ func junitOf(r *diag.Report, c *diag.CheckReport, list []item, cat *i18n.Catalog
 				t.newline()
 			}
 			t.finding(list[i].f, full)
-			if m := marks(&list[i], cat); m != nil {
+			// The text says itself what is waived or known.
+			change := item{change: list[i].change, f: &diag.Finding{}}
+			if m := marks(&change, cat); m != nil {
 				t.pad(margin)
 				t.para(margin, t.say("("+plainText(m)+")"))
 			}

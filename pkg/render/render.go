@@ -109,6 +109,12 @@ func verdictPieces(r *diag.Report, cat *i18n.Catalog) []i18n.Piece {
 	default:
 		say = append(say, cat.TPieces("verdict.pass", diag.Args{"mail": mail}))
 	}
+	if k := r.Known(); k > 0 {
+		say = append(say, cat.NPieces("verdict.known", k, nil))
+	}
+	if k := r.Waived(); k > 0 {
+		say = append(say, cat.NPieces("verdict.waived", k, nil))
+	}
 	if len(t.IPs) == 0 && len(r.Checks) > 0 {
 		say = append(say, cat.TPieces("verdict.noip", nil))
 	}
@@ -168,9 +174,10 @@ func worstFirst(c *diag.CheckReport) []*diag.Finding {
 	for i := range c.Findings {
 		out[i] = &c.Findings[i]
 	}
-	// What is unknown without harm to the verdict stands below the warnings.
+	// What is unknown without harm to the verdict, and what is waived, stands below
+	// the warnings.
 	rank := func(f *diag.Finding) int {
-		if f.Kind.Harmless {
+		if f.Kind.Harmless || f.Waived != nil {
 			return 2*int(diag.Info) + 1
 		}
 		return 2 * int(f.Kind.Status)

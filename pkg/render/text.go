@@ -5,7 +5,8 @@ package render
 //   - What matters most stands first: the verdict, then what spoils the whole
 //     run (DNS trouble), then the checks; in a check the worst comes first.
 //   - A line that starts with a status word in column one is a finding. The
-//     words are Latin and four columns wide in every language.
+//     words are Latin and four columns wide in every language. WAIV in the place
+//     of a status is a finding that was accepted until a date.
 //   - Colour repeats what a word or a sign says already; it never says anything
 //     alone. Without colour the bytes are the same but for the escapes.
 //   - Nothing is wider than the terminal but a word that cannot be cut. Records
@@ -20,6 +21,7 @@ package render
 //     to a file.
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"slices"
@@ -60,6 +62,14 @@ type textReport struct {
 func runText(w io.Writer, r *diag.Run, cat *i18n.Catalog, o Options) error {
 	if r.Diffs != nil {
 		return diffText(w, r, cat, o)
+	}
+	if len(r.Reports) > 1 {
+		var b bytes.Buffer
+		summary(&b, r.Reports, cat, o)
+		b.WriteString("\n")
+		if _, err := w.Write(b.Bytes()); err != nil {
+			return err
+		}
 	}
 	for i, rep := range r.Reports {
 		if i > 0 {
@@ -316,8 +326,11 @@ func (t *textReport) heading(c *diag.CheckReport) {
 	// that says nothing else it is the word for it all the same.
 	shown := c.Status
 	for i := range c.Findings {
-		if k := c.Findings[i].Kind; shown == diag.Skip && k.Harmless {
-			shown = k.Status
+		switch f := &c.Findings[i]; {
+		case shown == diag.Skip && f.Waived != nil:
+			shown = diag.Info // something was found, but nothing that counts
+		case shown == diag.Skip && f.Kind.Harmless:
+			shown = f.Kind.Status
 		}
 	}
 	title = sanitize.Text(title)
@@ -350,7 +363,7 @@ func (t *textReport) check(c *diag.CheckReport) {
 		t.para(margin, t.dim(t.cat.T("foot.none", nil)))
 	}
 	for i, f := range fs {
-		full := t.o.Verbose || f.Kind.Status >= diag.Warn
+		full := t.o.Verbose || f.Kind.Status >= diag.Warn && f.Waived == nil && !f.Known
 		if i > 0 && (full || fs[i-1].Kind.Status >= diag.Warn) {
 			t.newline()
 		}
@@ -385,8 +398,19 @@ func (t *textReport) finding(f *diag.Finding, full bool) { t.findingWith(f, full
 
 // findingWith is finding with more to show behind the records.
 func (t *textReport) findingWith(f *diag.Finding, full bool, more func()) {
-	t.status(f.Kind.Status)
+	if f.Waived != nil {
+		t.put(t.dim(waivedWord))
+		t.pad(margin - 4)
+	} else {
+		t.status(f.Kind.Status)
+	}
 	t.para(margin, t.say(t.cat.Message(f)+" "), t.solid(t.dim("["+f.Kind.ID+"]")))
+	switch {
+	case f.Waived != nil:
+		t.waiver(f)
+	case f.Known:
+		t.detail("known", t.say(t.cat.T("known.baseline", nil)))
+	}
 	if !full {
 		return
 	}
@@ -432,7 +456,7 @@ func (t *textReport) owner(o diag.Owner) string {
 }
 
 // labels are those of details, in the order of a finding.
-var labels = []string{"record", "changed", "unknown", "effect", "fix", "change", "see"}
+var labels = []string{"waived", "known", "record", "changed", "unknown", "effect", "fix", "change", "see"}
 
 // detail sets a labelled paragraph.
 func (t *textReport) detail(key string, spans ...span) {
@@ -644,13 +668,7 @@ func (t *textReport) quiet() {
 
 // foot counts: findings of each status, questions, time.
 func (t *textReport) foot() {
-	n := t.r.Counts()
-	var spans []span
-	for _, s := range slices.Backward(diag.Statuses) {
-		if n[s] > 0 {
-			spans = append(spans, t.solid(span{text: word(s), style: t.st.status[s]}), t.solid(t.say(fmt.Sprintf(" %d", n[s]))), t.solid(t.say("   ")))
-		}
-	}
+	spans := t.counts(t.r, t.cat)
 	facts := []string{t.cat.N("foot.questions", t.r.Queries, nil),
 		t.cat.T("foot.time", diag.Args{"seconds": fmt.Sprintf("%.2f", t.r.Duration.Seconds())})}
 	if t.r.Version != "" {
