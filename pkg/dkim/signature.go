@@ -34,6 +34,8 @@ const (
 	ErrExpiresBeforeSign = "expires-before-sign" // x= is not after t= (§3.5)
 	ErrCopied            = "bad-copied-header"   // z= breaks its grammar; tolerated: it decides nothing
 	ErrInstance          = "bad-instance"        // of ARC: i= is no number from 1 to 50 (RFC 8617 §4.2.1)
+	ErrChain             = "bad-cv"              // of ARC: cv= none of none, pass, fail (RFC 8617 §4.1.3)
+	ErrForbidden         = "forbidden-tag"       // of ARC: a seal with h= (RFC 8617 §4.1.3), a signature that covers ARC-Seal (§4.1.2)
 )
 
 // SignatureCodes lists every code of a [SignatureError].
@@ -41,7 +43,7 @@ var SignatureCodes = []string{
 	ErrNoValue, ErrBadTagName, ErrEmptyTag, ErrDuplicateTag, ErrTooManyTags, ErrBadBase64, ErrUnpadded, ErrNonASCII,
 	ErrCase, ErrTooLong, ErrBadVersion, ErrMissingTag, ErrEmptyValue, ErrAlgorithm, ErrCanonicalization, ErrDomain,
 	ErrSelector, ErrIdentity, ErrIdentityDomain, ErrFromUnsigned, ErrHeaderName, ErrLength, ErrQueryMethod, ErrTime,
-	ErrExpiresBeforeSign, ErrCopied, ErrInstance,
+	ErrExpiresBeforeSign, ErrCopied, ErrInstance, ErrChain, ErrForbidden,
 }
 
 // A SignatureError is one place where a signature breaks RFC 6376 §3.5. Span
@@ -124,9 +126,10 @@ type Signature struct {
 	Time       time.Time        // t=; zero without one
 	Expires    time.Time        // x=; zero without one
 	Copied     []Copied         // z=
-	Instance   int              // i= of an ARC-Message-Signature
+	Instance   int              // i= of ARC
+	Chain      string           // cv= of an ARC-Seal: none, pass or fail
 
-	arc      bool
+	kind     kind
 	identity string // the domain of i=, canonical
 }
 
@@ -155,15 +158,27 @@ func (s *Signature) fail(code string, at Span, tolerated bool) {
 
 // ParseSignature reads a DKIM-Signature field. It never fails and never returns
 // nil; what is wrong is in Errors.
-func ParseSignature(f Field) *Signature { return parseSignature(f, false) }
+func ParseSignature(f Field) *Signature { return parseSignature(f, kindDKIM) }
 
 // ParseARCSignature reads an ARC-Message-Signature field, which is written like
 // a DKIM-Signature, but has no v=, has the instance as i=, and need not sign
 // From (RFC 8617 §4.1.2).
-func ParseARCSignature(f Field) *Signature { return parseSignature(f, true) }
+func ParseARCSignature(f Field) *Signature { return parseSignature(f, kindAMS) }
 
-func parseSignature(f Field, arc bool) *Signature {
-	s := &Signature{Index: -1, Raw: string(f.Raw), HeaderForm: Simple, BodyForm: Simple, Length: -1, arc: arc}
+// ParseARCSeal reads an ARC-Seal field: a signature over ARC fields alone, with
+// neither h= nor bh=, and with the state of the chain as cv= (RFC 8617 §4.1.3).
+func ParseARCSeal(f Field) *Signature { return parseSignature(f, kindSeal) }
+
+type kind uint8
+
+const (
+	kindDKIM kind = iota
+	kindAMS
+	kindSeal
+)
+
+func parseSignature(f Field, kind kind) *Signature {
+	s := &Signature{Index: -1, Raw: string(f.Raw), HeaderForm: Simple, BodyForm: Simple, Length: -1, kind: kind}
 	colon := strings.IndexByte(s.Raw, ':')
 	end := len(strings.TrimSuffix(s.Raw, "\r\n"))
 	if len(s.Raw) > MaxSignature {
@@ -178,7 +193,7 @@ func parseSignature(f Field, arc bool) *Signature {
 			s.fail(ErrNonASCII, at, true)
 		}
 	}
-	if !arc {
+	if kind == kindDKIM {
 		if t := s.need("v"); t != nil && t.Value != "1" {
 			// §3.5: the version MUST be 1; §6.1.1: others are PERMFAIL.
 			s.fail(ErrBadVersion, t.Span, false)
@@ -186,19 +201,24 @@ func parseSignature(f Field, arc bool) *Signature {
 	}
 	s.algorithm()
 	s.Signature = s.base64("b")
-	s.BodyHash = s.base64("bh")
-	s.canonicalizations()
-	s.names()
 	s.domain()
-	if arc {
-		s.instance()
-	} else {
+	if kind == kindDKIM {
 		s.auid()
+	} else {
+		s.instance()
 	}
-	s.length()
-	s.query()
+	if kind == kindSeal {
+		s.HeaderForm = Relaxed // RFC 8617 §4.1.3: the only form of a seal
+		s.chain()
+	} else {
+		s.BodyHash = s.base64("bh")
+		s.canonicalizations()
+		s.names()
+		s.length()
+		s.query()
+	}
 	s.times()
-	if t := s.Tag("z"); t != nil {
+	if t := s.Tag("z"); t != nil && kind == kindDKIM {
 		s.copied(t)
 	}
 	for i := 1; i < len(s.Errors); i++ {
@@ -257,7 +277,12 @@ func (s *Signature) base64(name string) []byte {
 func (s *Signature) canonicalizations() {
 	t := s.Tag("c")
 	if t == nil {
-		return // §3.5: default simple/simple
+		// §3.5: default simple/simple. For ARC the suite of its authors and the
+		// implementations that pass it take relaxed/relaxed.
+		if s.kind == kindAMS {
+			s.HeaderForm, s.BodyForm = Relaxed, Relaxed
+		}
+		return
 	}
 	header, body, slash := strings.Cut(t.Value, "/")
 	if !slash {
@@ -282,10 +307,10 @@ func (s *Signature) canonicalizations() {
 
 func (s *Signature) names() {
 	t := s.Tag("h")
-	if !s.arc {
+	if s.kind == kindDKIM {
 		t = s.need("h")
 	} else if t == nil {
-		s.need("h") // RFC 8617 §4.1.2 takes h= over; the suite of the authors lets it be empty
+		s.need("h") // RFC 8617 §4.1.2 takes h= over; the suite of its authors lets it be empty
 	}
 	if t == nil {
 		return
@@ -310,10 +335,14 @@ func (s *Signature) names() {
 			s.fail(ErrHeaderName, span, true)
 		}
 		from = from || strings.EqualFold(name, "from")
+		// RFC 8617 §4.1.2: "MUST NOT be included".
+		if s.kind == kindAMS && strings.EqualFold(name, "ARC-Seal") {
+			s.fail(ErrForbidden, span, false)
+		}
 		s.Names = append(s.Names, name)
 	}
 	// §5.4: "The From header field MUST be signed."
-	if !from && !s.arc {
+	if !from && s.kind == kindDKIM {
 		s.fail(ErrFromUnsigned, t.Span, false)
 	}
 }
@@ -411,6 +440,22 @@ func (s *Signature) instance() {
 		return
 	}
 	s.Instance = int(n)
+}
+
+// chain reads cv=.
+func (s *Signature) chain() {
+	if t := s.need("cv"); t != nil {
+		switch t.Value {
+		case "none", "pass", "fail":
+			s.Chain = t.Value
+		default:
+			s.fail(ErrChain, t.Span, false)
+		}
+	}
+	// RFC 8617 §4.1.3: a seal with h= fails.
+	if t := s.Tag("h"); t != nil {
+		s.fail(ErrForbidden, t.Span, false)
+	}
 }
 
 // digits reads a number of at most max digits.

@@ -196,6 +196,10 @@ func (v *Verifier) StartSignatures(h *Header, body *Body, sigs []*Signature) *Se
 	return s
 }
 
+// Signatures are the verifications under way, in the order of the header. What
+// they say stands only after [Session.Finish].
+func (s *Session) Signatures() []*Verification { return s.report.Signatures }
+
 // Finish asks for all keys at once and judges the signatures. The body is
 // complete and closed.
 func (s *Session) Finish(ctx context.Context) *Report {
@@ -446,7 +450,7 @@ func (s *Session) permitted(v *Verification) {
 	}
 	// §3.6.1, flag s: the domain of i= must be d= itself. An instance of ARC is
 	// no identity.
-	if v.Key.Strict() && !v.arc && v.identity != "" && v.identity != v.Domain {
+	if v.Key.Strict() && v.kind == kindDKIM && v.identity != "" && v.identity != v.Domain {
 		v.Reasons = append(v.Reasons, ReasonStrict)
 	}
 }
@@ -455,7 +459,7 @@ func (s *Session) permitted(v *Verification) {
 // read. Line ends may be CRLF or LF. The error is that of r, or
 // [ErrHeaderTooLarge]; what is wrong with signatures is in the report.
 func (v *Verifier) Verify(ctx context.Context, r io.Reader) (*Report, error) {
-	br := bufio.NewReaderSize(r, 32<<10)
+	br := bufio.NewReaderSize(r, 16<<10)
 	fields, _, err := ReadHeader(br)
 	if err != nil {
 		return nil, err
@@ -471,8 +475,8 @@ func (v *Verifier) Verify(ctx context.Context, r io.Reader) (*Report, error) {
 	return s.Finish(ctx), nil
 }
 
-// CheckSeal verifies sig over the digest with a key of the selector: what the
-// ARC-Seal needs, which is no [Signature]. reason says why no key could be
+// CheckSeal verifies sig over a digest with a key of the selector, as an
+// ARC-Seal needs it, whose digest is of other fields than h= says. reason says why no key could be
 // tried, or that the key does not allow it (key-hash, key-service); the check
 // is then empty or a fact beside it.
 func (r *Result) CheckSeal(a Algorithm, digest, sig []byte) (c KeyCheck, reason Reason) {

@@ -42,13 +42,17 @@ type Signer struct {
 	Query    string // q=
 	// Tags stand after the others as they are: "foo=bar".
 	Tags []string
-	// Edit changes the field before it is signed: text begins at its name and
-	// ends with an empty b=, without CRLF.
+	// Edit changes the field before it is signed: text begins at its name, has no
+	// CRLF at its end, and [Here] where the signature will stand.
 	Edit func(text string) string
 	// Field is the name of the field; DKIM-Signature if "". An
 	// ARC-Message-Signature has no v=.
-	Field string
+	Field    string
+	Unfolded bool // b= on one line
 }
+
+// Here marks the place of the signature in a field that is not signed yet.
+const Here = "\x00"
 
 // Whole is the Length that writes the length of the canonical body as l=.
 const Whole = -2
@@ -196,7 +200,7 @@ func (s Signer) SignField(msg string) string {
 		}
 		t.WriteString(";\r\n\tz=" + strings.Join(copies, "|\r\n\t "))
 	}
-	fmt.Fprintf(&t, ";\r\n\th=%s;\r\n\tbh=%s;\r\n\tb=", strings.Join(s.Names, ":"), base64.StdEncoding.EncodeToString(sum(hash, canon)))
+	fmt.Fprintf(&t, ";\r\n\th=%s;\r\n\tbh=%s;\r\n\tb="+Here, strings.Join(s.Names, ":"), base64.StdEncoding.EncodeToString(sum(hash, canon)))
 	text := t.String()
 	if s.Edit != nil {
 		text = s.Edit(text)
@@ -205,14 +209,24 @@ func (s Signer) SignField(msg string) string {
 	for _, f := range chosen {
 		data += canonicalField(f, s.Header)
 	}
-	data += strings.TrimSuffix(canonicalField(text+"\r\n", s.Header), "\r\n")
-	return text + fold(base64.StdEncoding.EncodeToString(Raw(s.Key, hash, sum(hash, data)))) + "\r\n"
+	data += strings.TrimSuffix(canonicalField(strings.Replace(text, Here, "", 1)+"\r\n", s.Header), "\r\n")
+	return Insert(text, Raw(s.Key, hash, sum(hash, data)), s.Unfolded)
 }
 
+// Insert puts a signature at [Here] and a CRLF at the end.
+func Insert(text string, sig []byte, unfolded bool) string {
+	b := base64.StdEncoding.EncodeToString(sig)
+	if !unfolded {
+		b = fold(b)
+	}
+	return strings.Replace(text, Here, b, 1) + "\r\n"
+}
+
+// fold breaks lines where the signers of the ARC suite do.
 func fold(b string) string {
 	var out []string
-	for len(b) > 70 {
-		out, b = append(out, b[:70]), b[70:]
+	for n := 70; len(b) > n; n = 72 {
+		out, b = append(out, b[:n]), b[n:]
 	}
 	return strings.Join(append(out, b), "\r\n\t ")
 }
