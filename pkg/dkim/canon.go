@@ -17,7 +17,10 @@ const (
 	Relaxed Canonicalization = "relaxed" // white space may change, and the case of field names
 )
 
-var crlf = []byte("\r\n")
+var (
+	crlf      = []byte("\r\n")
+	twoSpaces = []byte("  ")
+)
 
 // AppendRelaxed appends the relaxed form of a header field (§3.4.2): the name
 // in lower case, the value on one line, runs of spaces and tabs as one space,
@@ -101,7 +104,7 @@ type stream struct {
 }
 
 // streamBuffer is how much canonical text is gathered before it is hashed.
-const streamBuffer = 16 << 10
+const streamBuffer = 8 << 10
 
 // want asks for a digest; before the first Write.
 func (b *Body) want(c Canonicalization, h crypto.Hash, length int64) *want {
@@ -236,7 +239,9 @@ func (s *stream) text(p []byte) {
 		s.put(p)
 		return
 	}
-	if !s.space && bytes.IndexByte(p, ' ') < 0 && bytes.IndexByte(p, '\t') < 0 {
+	// Most lines are in relaxed form already: no tab, single spaces, none at the
+	// end.
+	if !s.space && p[len(p)-1] != ' ' && bytes.IndexByte(p, '\t') < 0 && bytes.Index(p, twoSpaces) < 0 {
 		s.flushEOLs()
 		s.put(p)
 		return
