@@ -25,7 +25,10 @@ import (
 
 // Config is what a run needs beside its target.
 type Config struct {
-	Checks   []*diag.Check
+	Checks []*diag.Check
+	// Others are checks that the report leaves out, but that no fix may make
+	// worse: Verify and Plan run them too.
+	Others   []*diag.Check
 	Resolver dnsq.Resolver    // with its cache: Run and Verify share it
 	Now      func() time.Time // the clock of the run; nil is time.Now
 	Version  string
@@ -252,7 +255,7 @@ func runOne(ctx context.Context, ch *diag.Check, job *diag.Job) (cr diag.CheckRe
 }
 
 // Verify tries every fix of the report: its edits are laid over the DNS and
-// all checks run again. A fix is verified only if
+// all checks run again, those in Others too. A fix is verified only if
 //   - its finding is gone,
 //   - no finding of status fail is there that was not there before,
 //   - no check's status is worse than before,
@@ -265,85 +268,129 @@ func runOne(ctx context.Context, ch *diag.Check, job *diag.Job) (cr diag.CheckRe
 // record newly asks. At most [MaxTries] fixes are tried, and none after ctx has
 // ended; the rest stay, as not tried.
 func Verify(ctx context.Context, c Config, r *diag.Report) {
-	tries := 0
-	before := map[string]bool{}
-	for i := range r.Checks {
-		for j := range r.Checks[i].Findings {
-			before[r.Checks[i].Findings[j].Fingerprint()] = true
-		}
-	}
+	tr := &trial{c: c, left: MaxTries}
+	tr.start(ctx, r)
 	for i := range r.Checks {
 		for j := range r.Checks[i].Findings {
 			f := &r.Checks[i].Findings[j]
-			verified := 0
 			for k := range f.Fixes {
-				if c.Try != nil && !c.Try(f) {
-					f.Fixes[k].Unverified = []string{"not-tried"}
-					continue
-				}
-				if tries++; tries > MaxTries || ctx.Err() != nil {
-					f.Fixes[k].Unverified = []string{"not-tried"}
-					continue
-				}
-				verify(ctx, c, r, before, f, &f.Fixes[k])
-				if f.Fixes[k].Verified {
-					verified++
-				}
+				x := &f.Fixes[k]
+				_, x.Unverified = tr.try(ctx, f, x.Edits)
+				x.Verified = len(x.Unverified) == 0
 			}
-			if verified > 0 && verified < len(f.Fixes) {
-				kept := f.Fixes[:0]
-				for _, x := range f.Fixes {
-					if x.Verified {
-						kept = append(kept, x)
-					}
-				}
-				f.Fixes = kept
-			}
+			f.Fixes = best(f.Fixes)
 		}
 	}
+}
+
+// best are the verified fixes if there are any, each once; else all.
+func best(fixes []diag.Fix) []diag.Fix {
+	var out []diag.Fix
+	for _, x := range fixes {
+		if x.Verified && !slices.ContainsFunc(out, func(o diag.Fix) bool { return slices.Equal(o.Edits, x.Edits) }) {
+			out = append(out, x)
+		}
+	}
+	if out == nil {
+		return fixes
+	}
+	return out
 }
 
 // MaxTries is how many fixes of a report are tried: each is a run of every
 // check, and a hostile record can have thousands of faults.
 const MaxTries = 60
 
-func verify(ctx context.Context, c Config, r *diag.Report, before map[string]bool, f *diag.Finding, x *diag.Fix) {
-	x.Verified, x.Unverified = false, nil
-	if len(x.Edits) == 0 {
-		x.Unverified = []string{"not-tried"}
-		return
+// A trial lays edits over the DNS and compares what all checks say then with
+// what they said before.
+type trial struct {
+	c      Config
+	left   int          // how many more edits may be tried
+	made   []diag.Edit  // edits that are part of what was before
+	before *diag.Report // with the findings of Others
+	known  map[string]bool
+	status map[string]diag.Status // by check
+}
+
+// start sets what was before. r is a report without the findings of Others.
+func (tr *trial) start(ctx context.Context, r *diag.Report) {
+	fixes := false
+	for i := range r.Checks {
+		for j := range r.Checks[i].Findings {
+			fixes = fixes || len(r.Checks[i].Findings[j].Fixes) > 0
+		}
 	}
-	patched, err := zone.Patch(c.Resolver, x.Edits)
-	if err != nil {
-		x.Unverified = []string{"edit: " + err.Error()}
-		return
+	if len(tr.c.Others) > 0 && fixes {
+		tr.c.Checks = slices.Concat(tr.c.Checks, tr.c.Others)
+		r = Run(ctx, tr.c, r.Target)
 	}
-	c.Resolver = patched
-	after := Run(ctx, c, r.Target)
-	gone := true
+	tr.from(r)
+}
+
+func (tr *trial) from(r *diag.Report) {
+	tr.before, tr.known, tr.status = r, map[string]bool{}, map[string]diag.Status{}
+	for i := range r.Checks {
+		tr.status[r.Checks[i].Check.Name] = r.Checks[i].Status
+		for j := range r.Checks[i].Findings {
+			tr.known[r.Checks[i].Findings[j].Fingerprint()] = true
+		}
+	}
+}
+
+// try runs all checks with edits made, and says why they cannot be called
+// verified: see diag.Fix.Unverified. after is nil if nothing was run.
+func (tr *trial) try(ctx context.Context, f *diag.Finding, edits []diag.Edit) (after *diag.Report, why []string) {
+	if tr.left--; tr.left < 0 || ctx.Err() != nil || len(edits) == 0 {
+		return nil, []string{"not-tried"}
+	}
 	fp := f.Fingerprint()
+	if !tr.known[fp] { // what Others say makes it moot
+		for i := range tr.before.Checks {
+			for j := range tr.before.Checks[i].Findings {
+				if k := tr.before.Checks[i].Findings[j].Kind; k.Moots {
+					why = append(why, k.ID)
+				}
+			}
+		}
+		if why == nil {
+			why = []string{"not-tried"}
+		}
+		return nil, why
+	}
+	all, err := zone.Compose(tr.made, edits)
+	if err != nil {
+		return nil, []string{"edit: " + err.Error()}
+	}
+	patched, err := zone.Patch(tr.c.Resolver, all)
+	if err != nil {
+		return nil, []string{"edit: " + err.Error()}
+	}
+	c := tr.c
+	c.Resolver = patched
+	after = Run(ctx, c, tr.before.Target)
+	gone := true
 	for i := range after.Checks {
 		cr := &after.Checks[i]
-		worse := cr.Status > r.Checks[i].Status
+		worse := cr.Status > tr.status[cr.Check.Name]
 		for j := range cr.Findings {
 			g := &cr.Findings[j]
 			switch p := g.Fingerprint(); {
 			case p == fp:
 				gone = false
-			case before[p], g.Kind.Harmless:
+			case tr.known[p], g.Kind.Harmless:
 			case g.Kind.Status == diag.Inconclusive && len(g.Unknown) > 0:
 				for _, e := range g.Unknown {
-					x.Unverified = append(x.Unverified, "inconclusive:"+e.Question.String())
+					why = append(why, "inconclusive:"+e.Question.String())
 				}
 			case g.Kind.Status == diag.Fail,
 				g.Kind.Status == diag.Inconclusive,
 				worse && g.Kind.Status == cr.Status:
-				x.Unverified = append(x.Unverified, g.Kind.ID)
+				why = append(why, g.Kind.ID)
 			}
 		}
 	}
 	if !gone {
-		x.Unverified = append([]string{f.Kind.ID}, x.Unverified...)
+		why = append([]string{f.Kind.ID}, why...)
 	}
-	x.Verified = len(x.Unverified) == 0
+	return after, why
 }

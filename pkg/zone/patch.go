@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
@@ -79,6 +80,69 @@ func Patch(under dnsq.Resolver, edits []diag.Edit) (dnsq.Resolver, error) {
 		}
 	}
 	return p, nil
+}
+
+// Compose makes one set of edits of those that are made first and those that are
+// made then: what is added and then changed is added as changed, what is changed
+// twice is changed once, what is removed again was never there. An edit that
+// cannot be read is an error.
+func Compose(first, then []diag.Edit) ([]diag.Edit, error) {
+	type side struct{ old, new *dnsq.RR }
+	read := func(e diag.Edit) (s side, err error) {
+		for _, x := range []struct {
+			text string
+			to   **dnsq.RR
+		}{{e.Old, &s.old}, {e.New, &s.new}} {
+			if x.text != "" {
+				rr, err := RecordOf(e.Name, e.Type, x.text)
+				if err != nil {
+					return s, err
+				}
+				*x.to = &rr
+			}
+		}
+		return s, nil
+	}
+	same := func(a, b *dnsq.RR) bool {
+		return a != nil && b != nil && a.Name == b.Name && a.Type == b.Type && sameText(a, b)
+	}
+	var out []diag.Edit
+	var sides []side
+	again := map[int]bool{} // made of two edits
+	for i, e := range slices.Concat(first, then) {
+		s, err := read(e)
+		if err != nil {
+			return nil, err
+		}
+		at := -1
+		if i >= len(first) {
+			for k := range sides {
+				switch {
+				case same(sides[k].new, s.old): // changed again
+					out[k].New, sides[k].new = e.New, s.new
+					at = k
+				case s.old == nil && sides[k].new == nil && same(sides[k].old, s.new): // put back
+					out[k].New, sides[k].new = e.New, s.new
+					at = k
+				}
+				if at >= 0 {
+					again[k] = true
+					break
+				}
+			}
+		}
+		if at < 0 {
+			out, sides = append(out, e), append(sides, s)
+		}
+	}
+	kept := out[:0]
+	for k, e := range out {
+		if again[k] && (sides[k].old == nil && sides[k].new == nil || same(sides[k].old, sides[k].new)) {
+			continue
+		}
+		kept = append(kept, e)
+	}
+	return kept, nil
 }
 
 type change struct{ old, new *dnsq.RR }
