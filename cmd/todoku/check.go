@@ -33,6 +33,7 @@ type runFlags struct {
 	replay        string
 	only, skip    []string
 	outputs       []string
+	fix           []string
 	failOn        string
 	inconclusive  string
 	timeout       time.Duration
@@ -91,6 +92,7 @@ func newCheck(s stdio) *cobra.Command {
 		Example: `  todoku check shop.example --ip 192.0.2.25
   todoku check shop.example --ip 192.0.2.25 --helo mail.shop.example --mail-from bounce@mail.shop.example
   todoku check shop.example --ip 192.0.2.25 --zone shop.example.zone      before you publish the zone
+  todoku check shop.example --ip 192.0.2.25 --zone shop.example.zone --fix zone | patch -p0
   todoku check shop.example --ip 192.0.2.25 -o json=report.json -o text
   todoku check --config todoku.yaml                          every domain of an inventory
   todoku check --config todoku.yaml --baseline report.json   fail only for what is new`,
@@ -106,6 +108,7 @@ func newCheck(s stdio) *cobra.Command {
 	}
 	tf.add(cmd)
 	rf.addReport(cmd)
+	rf.addFix(cmd)
 	rf.addZones(cmd)
 	rf.addDNS(cmd, defaultTimeout)
 	gf.add(cmd)
@@ -120,6 +123,9 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, g *ga
 		return err
 	}
 	targets := g.targets
+	if err := p.oneTarget(targets); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout*time.Duration(engine.Rounds(len(targets))))
 	defer cancel()
 	opt := dnsq.Options{Servers: p.servers, Offline: f.offline, Replay: p.replay, Rules: p.rules,
@@ -150,17 +156,21 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, g *ga
 		recorder.Header.Started, recorder.Header.Label, recorder.Header.Hints = p.started, p.server, hints(targets)
 		resolver = recorder
 	}
-	cfg := engine.Config{Checks: p.checks, Resolver: resolver, Version: version, Server: p.server,
+	cfg := engine.Config{Checks: p.checks, Others: f.others(p.checks), Resolver: resolver, Version: version, Server: p.server,
 		Now: func() time.Time { return p.started }}
 	all := engine.RunAll(ctx, cfg, targets, func(reports []*diag.Report) { gate.Apply(reports, g.all, p.started) })
 	if g.baseline != nil {
 		g.baseline.Mark(all.Reports)
 	}
+	fixed := p.writeFixes(ctx, s, cfg, all.Reports)
 	if err := stack.Close(); err != nil {
 		return &exitError{exitBroken, err}
 	}
 	if err := p.write(all, s); err != nil {
 		return err
+	}
+	if fixed != nil {
+		return fixed
 	}
 	// After the reports: nothing already found is lost if this fails.
 	if recorder != nil {
@@ -206,6 +216,7 @@ type plan struct {
 	keyed   []string    // services with a key
 	started time.Time
 	outputs []output
+	fixes   []output
 	options render.Options
 }
 
@@ -231,6 +242,9 @@ func (f *runFlags) prepare(cmd *cobra.Command, s stdio) (*plan, error) {
 		return nil, err
 	}
 	if p.outputs, err = parseOutputs(f.outputs); err != nil {
+		return nil, err
+	}
+	if err := f.parseFixes(p); err != nil {
 		return nil, err
 	}
 	p.options = render.Options{Width: p.width, Color: p.color, Quiet: f.quiet, Verbose: f.detail, FailOn: diag.Fail}

@@ -267,7 +267,7 @@ func TestE2ERealDomains(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(domains)) {
 		args := []string{name, "--ip", sender(domains[name]), "--helo", name}
 		// A run that has the file would guess the selectors that stand in it.
-		for _, sel := range selectorsIn(set, name) {
+		for _, sel := range zone.SelectorsIn(name, set) {
 			args = append(args, "--selector", sel)
 		}
 		online, all, code := check(t, append(args, "--server", unbound.String())...)

@@ -275,6 +275,10 @@ func Verify(ctx context.Context, c Config, r *diag.Report) {
 			f := &r.Checks[i].Findings[j]
 			for k := range f.Fixes {
 				x := &f.Fixes[k]
+				x.Verified, x.Unverified = false, []string{"not-tried"}
+				if c.Try != nil && !c.Try(f) {
+					continue
+				}
 				_, x.Unverified = tr.try(ctx, f, x.Edits)
 				x.Verified = len(x.Unverified) == 0
 			}
@@ -317,7 +321,8 @@ func (tr *trial) start(ctx context.Context, r *diag.Report) {
 	fixes := false
 	for i := range r.Checks {
 		for j := range r.Checks[i].Findings {
-			fixes = fixes || len(r.Checks[i].Findings[j].Fixes) > 0
+			f := &r.Checks[i].Findings[j]
+			fixes = fixes || len(f.Fixes) > 0 && (tr.c.Try == nil || tr.c.Try(f))
 		}
 	}
 	if len(tr.c.Others) > 0 && fixes {

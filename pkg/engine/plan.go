@@ -28,16 +28,30 @@ const (
 // found out anew. When ctx ends, what was found up to then is the plan.
 func Plan(ctx context.Context, c Config, r *diag.Report) *diag.Plan {
 	p := &diag.Plan{Target: r.Target, Before: r, After: r}
-	tr := &trial{c: c, left: MaxPlanTries}
-	tr.start(ctx, r)
 	shown := map[string]bool{}
 	for _, ch := range c.Checks {
 		shown[ch.Name] = true
 	}
-	now := tr.before
+	// What people have accepted is not mended.
+	waived := map[string]*diag.Waiver{}
+	for i := range r.Checks {
+		for j := range r.Checks[i].Findings {
+			if f := &r.Checks[i].Findings[j]; f.Waived != nil {
+				waived[f.Fingerprint()] = f.Waived
+			}
+		}
+	}
+	weighs := func(f *diag.Finding) bool {
+		return (f.Kind.Status == diag.Fail || f.Kind.Status == diag.Warn) && waived[f.Fingerprint()] == nil
+	}
+	// Compared is what the checks say, before anybody weighs it: a run of our own.
+	c.Checks = slices.Concat(c.Checks, c.Others)
+	tr := &trial{c: c, left: MaxPlanTries}
+	now := Run(ctx, c, r.Target)
+	tr.from(now)
 	tried := map[string][]diag.Fix{} // by fingerprint, over the edits made so far
 	for len(p.Steps) < MaxSteps {
-		step, after := next(ctx, tr, now, shown, tried)
+		step, after := next(ctx, tr, now, func(c *diag.CheckReport, f *diag.Finding) bool { return shown[c.Check.Name] && weighs(f) }, tried)
 		if step == nil {
 			break
 		}
@@ -68,12 +82,12 @@ func Plan(ctx context.Context, c Config, r *diag.Report) *diag.Plan {
 		clear(tried)
 	}
 	if len(p.Steps) > 0 {
-		p.After = only(now, shown)
+		p.After = marked(now, r, shown, waived)
 	}
 	for i := range p.After.Checks {
 		cr := &p.After.Checks[i]
 		for j := range cr.Findings {
-			if f := &cr.Findings[j]; weighs(f) {
+			if f := &cr.Findings[j]; weighs(f) && cr.Check.Run != nil {
 				p.Left = append(p.Left, diag.Left{Check: cr.Check, Finding: *f, Tried: tried[f.Fingerprint()]})
 			}
 		}
@@ -81,30 +95,39 @@ func Plan(ctx context.Context, c Config, r *diag.Report) *diag.Plan {
 	return p
 }
 
-// weighs reports whether a finding is one to be mended.
-func weighs(f *diag.Finding) bool {
-	return f.Waived == nil && (f.Kind.Status == diag.Fail || f.Kind.Status == diag.Warn)
-}
-
-// only is a report without the checks that are not shown.
-func only(r *diag.Report, shown map[string]bool) *diag.Report {
-	cut := *r
-	cut.Checks = slices.DeleteFunc(slices.Clone(r.Checks), func(c diag.CheckReport) bool { return !shown[c.Check.Name] })
-	return &cut
+// marked is now as before would show it: without the checks that are not shown,
+// with what is waived, and with the checks that review the others as they were.
+func marked(now, before *diag.Report, shown map[string]bool, waived map[string]*diag.Waiver) *diag.Report {
+	out := *now
+	out.Checks = nil
+	for _, cr := range now.Checks {
+		if !shown[cr.Check.Name] {
+			continue
+		}
+		cr.Findings = slices.Clone(cr.Findings)
+		for j := range cr.Findings {
+			cr.Findings[j].Waived = waived[cr.Findings[j].Fingerprint()]
+		}
+		cr.Weigh()
+		out.Checks = append(out.Checks, cr)
+	}
+	for _, cr := range before.Checks {
+		if cr.Check.Run == nil {
+			out.Checks = append(out.Checks, cr)
+		}
+	}
+	return &out
 }
 
 // next finds the next fix to make, worst findings first. tried gets the fixes
 // that cannot be made.
-func next(ctx context.Context, tr *trial, now *diag.Report, shown map[string]bool, tried map[string][]diag.Fix) (*diag.Step, *diag.Report) {
+func next(ctx context.Context, tr *trial, now *diag.Report, concerns func(*diag.CheckReport, *diag.Finding) bool, tried map[string][]diag.Fix) (*diag.Step, *diag.Report) {
 	for _, status := range []diag.Status{diag.Fail, diag.Warn} {
 		for i := range now.Checks {
 			cr := &now.Checks[i]
-			if !shown[cr.Check.Name] {
-				continue
-			}
 			for j := range cr.Findings {
 				f := &cr.Findings[j]
-				if f.Kind.Status != status || !weighs(f) {
+				if f.Kind.Status != status || !concerns(cr, f) {
 					continue
 				}
 				var step *diag.Step

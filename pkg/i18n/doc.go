@@ -24,12 +24,15 @@ type Entry struct {
 	ID       string
 	Message  string
 	Why, Fix []Block // may be empty; the first is Prose
-	line     int
+	// Ask is the question to a person without whose answer no record can be
+	// proposed; "" if there is none.
+	Ask  string
+	line int
 }
 
 func (e *Entry) placeholders() []string {
 	seen := map[string]bool{}
-	texts := []string{e.Message}
+	texts := []string{e.Message, e.Ask}
 	for _, b := range e.Why {
 		texts = append(texts, b.Text)
 	}
@@ -86,6 +89,7 @@ const (
 	atMessage
 	atWhy
 	atFix
+	atAsk
 	atTerms
 )
 
@@ -240,6 +244,12 @@ func (p *docParser) endBlock() error {
 		list = &p.entry.Why
 	case atFix:
 		list = &p.entry.Fix
+	case atAsk:
+		if p.entry.Ask != "" || p.kind != Prose {
+			return fmt.Errorf("%s: below ### Ask stands one paragraph, the question, and nothing else", p.entry.ID)
+		}
+		p.entry.Ask = b.Text
+		return nil
 	}
 	if len(*list) == 0 && b.Kind != Prose {
 		return fmt.Errorf("%s: a section starts with a paragraph, for reports show that one", p.entry.ID)
@@ -315,10 +325,19 @@ func (p *docParser) heading(l string) error {
 			if p.section == atFix {
 				return fmt.Errorf("%s: a second ### Fix", p.entry.ID)
 			}
+			if p.section == atAsk {
+				return fmt.Errorf("%s: ### Fix comes before ### Ask", p.entry.ID)
+			}
 			p.section = atFix
 			return nil
+		case "Ask":
+			if p.section != atFix || len(p.entry.Fix) == 0 {
+				return fmt.Errorf("%s: ### Ask comes once, right after ### Fix", p.entry.ID)
+			}
+			p.section = atAsk
+			return nil
 		}
-		return fmt.Errorf("%s: unknown heading ### %s: expected Why or Fix", p.entry.ID, text)
+		return fmt.Errorf("%s: unknown heading ### %s: expected Why, Fix or Ask", p.entry.ID, text)
 	}
 	return fmt.Errorf("unknown heading %s: expected #, ## or ###", mark)
 }
@@ -336,6 +355,8 @@ func (p *docParser) endEntry() error {
 		return fmt.Errorf("%s: ### Why is empty", e.ID)
 	case p.section == atFix && len(e.Fix) == 0:
 		return fmt.Errorf("%s: ### Fix is empty", e.ID)
+	case p.section == atAsk && e.Ask == "":
+		return fmt.Errorf("%s: ### Ask is empty", e.ID)
 	}
 	return nil
 }

@@ -189,6 +189,14 @@ func (c *Catalog) Fix(f *diag.Finding) string {
 	return ""
 }
 
+// Ask is the question to a person that a finding leads to, one paragraph, or "".
+func (c *Catalog) Ask(f *diag.Finding) string {
+	if e := c.byID[f.Kind.ID]; e != nil && e.Ask != "" {
+		return c.Fill(e.Ask, f)
+	}
+	return ""
+}
+
 // Fill puts a finding's values into a text of its entry. They are sanitised.
 func (c *Catalog) Fill(text string, f *diag.Finding) string {
 	doc := c.docOf[f.Kind.ID]

@@ -16,7 +16,8 @@ import (
 //   - each kind has an entry and each entry a kind
 //   - a fail, warn or inconclusive kind says why it matters and what to do
 //   - a text uses only the values that its kind has, and {subject}
-//   - all languages use the same values for an ID
+//   - all languages use the same values for an ID, and ask (### Ask) about the
+//     same IDs; a question ends with a question mark (in Japanese with "。")
 //   - the terms are the same in every language
 //   - a message, Why and Fix end with a full stop (".", in Japanese "。"), and
 //     Japanese texts are Japanese
@@ -30,6 +31,7 @@ func Problems(checks []*diag.Check) []error {
 	errs = append(errs, frameProblems()...)
 	for _, ch := range checks {
 		first := map[string][]string{} // ID: values that the first language uses
+		asks := map[string]bool{}      // of the first language: IDs with a question
 		var terms map[string]string    // of the first language
 		for i, lang := range Languages {
 			d, err := read(ch, lang)
@@ -87,6 +89,14 @@ func Problems(checks []*diag.Check) []error {
 						bad("%s:%d: %s has status %s and no ### Fix", d.file, e.line, e.ID, k.Status)
 					}
 				}
+				if e.Ask != "" && !strings.HasSuffix(e.Ask, questionEnd[lang]) {
+					bad("%s:%d: %s: Ask does not end with %s", d.file, e.line, e.ID, questionEnd[lang])
+				}
+				if i == 0 {
+					asks[e.ID] = e.Ask != ""
+				} else if asked, ok := asks[e.ID]; ok && asked != (e.Ask != "") {
+					bad("%s:%d: %s has ### Ask in one language only", d.file, e.line, e.ID)
+				}
 				used := e.placeholders()
 				for _, n := range used {
 					if n != "subject" && !slices.Contains(k.Args, n) {
@@ -109,7 +119,10 @@ func Problems(checks []*diag.Check) []error {
 	return errs
 }
 
-var sentenceEnd = map[string]string{"en": ".", "ja": "。"}
+var (
+	sentenceEnd = map[string]string{"en": ".", "ja": "。"}
+	questionEnd = map[string]string{"en": "?", "ja": "。"}
+)
 
 func frameProblems() []error {
 	var errs []error

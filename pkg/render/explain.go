@@ -40,6 +40,9 @@ func Explain(w io.Writer, c *diag.Check, k *diag.Kind, cat *i18n.Catalog, o Opti
 	if e != nil {
 		p.blocks(cat, "explain.why", e.Why)
 		p.blocks(cat, "explain.fix", e.Fix)
+		if e.Ask != "" {
+			p.blocks(cat, "explain.ask", []i18n.Block{{Text: e.Ask}})
+		}
 		blanks = len(cat.Placeholders(k.ID)) > 0
 	}
 	if len(k.Refs) > 0 {

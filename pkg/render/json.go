@@ -185,7 +185,6 @@ func NDJSON(w io.Writer, r *diag.Report, cat *i18n.Catalog, _ Options) error {
 }
 
 func reportJSON(r *diag.Report, cat *i18n.Catalog) *jsonReport {
-	n := r.Counts()
 	out := &jsonReport{
 		Schema:     1,
 		Version:    r.Version,
@@ -194,13 +193,9 @@ func reportJSON(r *diag.Report, cat *i18n.Catalog) *jsonReport {
 		Queries:    r.Queries,
 		Target:     targetJSON(&r.Target),
 		Status:     VerdictStatus(r),
-		Counts: jsonCounts{
-			Pass: n[diag.Pass], Info: n[diag.Info], Warn: n[diag.Warn],
-			Inconclusive: n[diag.Inconclusive], Fail: n[diag.Fail], Skip: n[diag.Skip],
-			Waived: r.Waived(), Known: r.Known(),
-		},
-		Checks: []jsonCheck{},
-		Server: valid(r.Server),
+		Counts:     countsJSON(r),
+		Checks:     []jsonCheck{},
+		Server:     valid(r.Server),
 	}
 	for i := range r.Checks {
 		c := &r.Checks[i]
@@ -224,6 +219,15 @@ func reportJSON(r *diag.Report, cat *i18n.Catalog) *jsonReport {
 		}
 	}
 	return out
+}
+
+func countsJSON(r *diag.Report) jsonCounts {
+	n := r.Counts()
+	return jsonCounts{
+		Pass: n[diag.Pass], Info: n[diag.Info], Warn: n[diag.Warn],
+		Inconclusive: n[diag.Inconclusive], Fail: n[diag.Fail], Skip: n[diag.Skip],
+		Waived: r.Waived(), Known: r.Known(),
+	}
 }
 
 func targetJSON(t *diag.Target) jsonTarget {
@@ -265,15 +269,9 @@ func findingJSON(f *diag.Finding, cat *i18n.Catalog) jsonFinding {
 	}
 	out.Known = f.Known
 	for _, x := range f.Fixes {
-		jx := jsonFix{Owner: x.Owner, Verified: x.Verified, Edits: []jsonEdit{}, Unverified: validAll(x.Unverified)}
+		jx := jsonFix{Owner: x.Owner, Verified: x.Verified, Edits: editsJSON(x.Edits), Unverified: validAll(x.Unverified)}
 		if x.Owner == diag.Nobody {
 			jx.Owner = f.Who()
-		}
-		for _, e := range x.Edits {
-			jx.Edits = append(jx.Edits, jsonEdit{
-				Name: valid(e.Name), Type: e.Type, Old: valid(e.Old), New: valid(e.New),
-				OldBase64: raw(e.Old), NewBase64: raw(e.New),
-			})
 		}
 		out.Fixes = append(out.Fixes, jx)
 	}

@@ -66,6 +66,21 @@ func (p *page) hang(used, indent int, spans ...span) {
 	}
 }
 
+// Wrap is text as one paragraph, sanitised, in lines of at most width columns
+// where its words allow it. Other writers than reports use it for comments.
+func Wrap(text string, width int) []string {
+	width = max(width, 10)
+	var out []string
+	for _, l := range wrap([]span{{text: sanitize.Text(text)}}, width, width) {
+		var b strings.Builder
+		for _, s := range l {
+			b.WriteString(s.text)
+		}
+		out = append(out, strings.TrimRight(b.String(), " "))
+	}
+	return out
+}
+
 // wrap breaks spans into lines of at most width columns, the first of at most
 // first. Breaks are those of
 // UAX #14, which knows that 。 and 」 start no line, but inside a Latin word

@@ -244,7 +244,7 @@ func (m *markdown) finding(it *item, target string) {
 		x := &f.Fixes[i]
 		text := mdText(cat.T("fix.verified", nil))
 		if !x.Verified {
-			text = mdText(unverified(cat, x.Unverified))
+			text = mdText(Unverified(cat, x.Unverified))
 		}
 		if len(f.Fixes) > 1 {
 			text = mdText(cat.T("fix.choice", diag.Args{"n": i + 1})) + " · " + text

@@ -582,7 +582,7 @@ func (t *textReport) fixes(f *diag.Finding) {
 		if x.Verified {
 			spans = append(spans, span{text: t.cat.T("fix.verified", nil), style: t.st.come})
 		} else {
-			spans = append(spans, t.say(unverified(t.cat, x.Unverified)))
+			spans = append(spans, t.say(Unverified(t.cat, x.Unverified)))
 		}
 		// One change often mends several findings: it is shown with the first.
 		key := fmt.Sprint(x.Edits)
@@ -603,8 +603,8 @@ func (t *textReport) fixes(f *diag.Finding) {
 	}
 }
 
-// unverified says why a fix was not verified: see diag.Fix.
-func unverified(cat *i18n.Catalog, why []string) string {
+// Unverified says why a fix was not verified, sanitised: see diag.Fix.
+func Unverified(cat *i18n.Catalog, why []string) string {
 	var ids, questions []string
 	refused := ""
 	for _, s := range why {
