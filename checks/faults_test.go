@@ -438,7 +438,7 @@ func asked(t testing.TB, list []*diag.Check, w *world, rec *dnsq.Recording) []dn
 	return qs
 }
 
-var lostReasons = []dnsq.Reason{dnsq.ServFail, dnsq.Timeout, dnsq.Refused, dnsq.Malformed, dnsq.Network, dnsq.OverDue, dnsq.Offline}
+var lostReasons = []dnsq.Reason{dnsq.ServFail, dnsq.Timeout, dnsq.Refused, dnsq.Malformed, dnsq.Network, dnsq.OverDue, dnsq.Delegated, dnsq.Offline}
 
 // Each question of each fixture goes unanswered, alone, with each other one,
 // and in random company; so do those of the real records. Nothing waits here:

@@ -192,11 +192,14 @@ const (
 	Malformed Reason = "malformed" // replies that cannot be read, or a CNAME loop
 	Network   Reason = "network"   // no connection, TLS or HTTP failure
 	OverDue   Reason = "budget"    // the run's time or its number of questions was used up
-	Offline   Reason = "offline"   // not in the zone files or the recording, and asking is not allowed
+	// Delegated: a zone file hands the name to other name servers, which cannot be
+	// asked for it: the delegation is not in force yet, or nobody may be asked.
+	Delegated Reason = "delegated"
+	Offline   Reason = "offline" // not in the zone files or the recording, and asking is not allowed
 )
 
 // Reasons lists every Reason, in the order of this file.
-var Reasons = []Reason{Timeout, ServFail, Refused, Malformed, Network, OverDue, Offline}
+var Reasons = []Reason{Timeout, ServFail, Refused, Malformed, Network, OverDue, Delegated, Offline}
 
 // An Error says that the answer to Question could not be learnt. It says
 // nothing about whether records exist.
@@ -229,6 +232,19 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// About is e as an error about another question, which needs e's; detail says why.
+func (e *Error) About(q Question, detail string) *Error {
+	if e.Question == q {
+		return e
+	}
+	c := *e
+	c.Question, c.Err, c.Detail = q, e, detail
+	if e.Detail != "" {
+		c.Detail += ": " + e.Detail
+	}
+	return &c
+}
 
 // AsError returns err as an *Error. An error of another kind (a caller's own
 // Resolver, a cancelled context) becomes one for q: network, or budget when it

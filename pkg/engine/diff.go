@@ -39,8 +39,8 @@ const defaultParallel = 8
 //     may have been hidden there, and is undecided. It is new all the same if it
 //     rests on records that the old side certainly does not have, since they are
 //     part of the fingerprint.
-//   - A finding of the old side in whose place there is one that is as bad, or
-//     worse, is not called fixed: it may be hidden, and is undecided.
+//   - A finding of the old side in whose place there is a worse one, or another
+//     fault, is not called fixed: it may be hidden, and is undecided.
 //   - What could not be found out on both sides is undecided too in such a check:
 //     behind it the change may have broken something.
 //
@@ -220,11 +220,12 @@ func mooted(c *diag.CheckReport, f *diag.Finding) bool {
 	})
 }
 
-// replaced reports whether a finding as bad as f or worse is new about its subject:
-// then f may only be hidden behind that, and is not fixed.
+// replaced reports whether a fault as bad as f, or anything worse, is new about its
+// subject: then f may only be hidden behind that, and is not fixed.
 func (d *differ) replaced(out *diag.Diff, c *diag.Check, f *diag.Finding) bool {
 	return slices.ContainsFunc(out.Pairs, func(p diag.Pair) bool {
-		return p.Check == c && p.Old == nil && p.New.Subject == f.Subject && p.New.Kind.Status >= f.Kind.Status
+		return p.Check == c && p.Old == nil && p.New.Subject == f.Subject &&
+			(p.New.Kind.Status > f.Kind.Status || p.New.Kind.Status == diag.Fail)
 	})
 }
 

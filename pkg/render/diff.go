@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/i18n"
 	"github.com/todoku-mail/todoku/pkg/render/sanitize"
 )
@@ -200,7 +201,7 @@ func diffText(w io.Writer, r *diag.Run, cat *i18n.Catalog, o Options) error {
 // reset begins the findings of another report: what that report says on top, or
 // has said, is about it alone.
 func (t *textDiff) reset(r *diag.Report) {
-	t.r, t.textReport.said, t.textReport.changes = r, nil, map[string]string{}
+	t.r, t.said, t.textReport.changes = r, map[dnsq.Question]bool{}, map[string]string{}
 }
 
 func (t *textDiff) diffHead() {
@@ -265,6 +266,9 @@ func (t *textDiff) section(key string, which func(*diag.Pair) bool, show func(*d
 			t.newline()
 			if p.New != nil {
 				t.reset(d.New)
+				if key == "diff.undecided" {
+					t.trouble()
+				}
 			}
 		}
 		show(d, p)

@@ -223,6 +223,8 @@ func (t *textReport) trouble() {
 		fix = t.cat.T("trouble.fix.offline", nil)
 	case dnsq.OverDue:
 		fix = t.cat.T("trouble.fix.budget", nil)
+	case dnsq.Delegated:
+		fix = t.cat.T("trouble.fix.delegated", nil)
 	}
 	if slices.ContainsFunc(groups, func(g *troubleGroup) bool { return dnssecBroken(g.errs) }) {
 		fix = t.cat.T("trouble.fix.dnssec", nil)
@@ -307,7 +309,7 @@ func (t *textReport) unansweredAs(what string, e *dnsq.Error) []span {
 		}
 		out = append(out, t.dim(" · EDE "+t.cat.Value("", s)))
 	}
-	if e.Detail != "" && (t.o.Verbose || e.Reason == dnsq.Malformed) {
+	if e.Detail != "" && (t.o.Verbose || e.Reason == dnsq.Malformed || e.Reason == dnsq.Delegated) {
 		out = append(out, t.dim(" · "+t.cat.Value("", e.Detail)))
 	}
 	return out

@@ -10,10 +10,48 @@ import (
 // their origins, except at and below their own delegations; under answers for
 // everything else. A CNAME chain is followed from one into the other and back.
 //
+// What the zones hand on to other name servers is asked of under only if under
+// hands it on to one of them too. A delegation that is not in force yet leads
+// nowhere: under answers for the state that is to be replaced, so the question is
+// an Error of reason delegated, as it is where under may ask nobody.
+//
 // Answers of the zones have Source zone and records with File and Line. What
 // the zones leave undetermined ([Broken]) is an Error of reason malformed.
 func (s *Set) Overlay(under dnsq.Resolver) dnsq.Resolver {
-	return &overlay{s, under}
+	return &overlay{s, s.beyond(under)}
+}
+
+// beyond is under for names that the set does not answer for, with an eye on
+// delegations that only the set knows of.
+func (s *Set) beyond(under dnsq.Resolver) dnsq.Resolver {
+	return dnsq.ResolverFunc(func(ctx context.Context, q dnsq.Question) (*dnsq.Answer, error) {
+		r := s.step(q)
+		if r.kind != stepDelegated || isWild(r.next) {
+			return under.Ask(ctx, q)
+		}
+		// The parent's NS records are not the child's, but they share a server
+		// wherever the delegation works (RFC 1034 §4.2.2).
+		ns := dnsq.Question{Name: r.next, Type: dnsq.TypeNS}
+		a, err := under.Ask(ctx, ns)
+		e := &dnsq.Error{Question: q, Reason: dnsq.Delegated, Detail: r.next + " is handed to"}
+		for i := range r.rrs {
+			e.Detail += " " + r.rrs[i].Host
+		}
+		if err != nil {
+			if u := dnsq.AsError(ns, err); u.Reason != dnsq.Offline {
+				return nil, u.About(q, "whether the delegation of "+r.next+" is in force: "+ns.String())
+			}
+			return nil, e
+		}
+		for i := range r.rrs {
+			for j := range a.RRs {
+				if a.RRs[j].Host == r.rrs[i].Host {
+					return under.Ask(ctx, q)
+				}
+			}
+		}
+		return nil, e
+	})
 }
 
 type overlay struct {

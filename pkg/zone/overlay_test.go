@@ -3,6 +3,7 @@ package zone
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/todoku-mail/todoku/pkg/dnsq"
@@ -91,6 +92,7 @@ d DNAME example.net.
 			"unserved.example.net CNAME":  {Outcome: dnsq.Found, TTL: 9, RRs: []dnsq.RR{{Type: dnsq.TypeCNAME, Host: "www.example.com"}}},
 			"elsewhere.example.net CNAME": {Outcome: dnsq.Found, TTL: 9, RRs: []dnsq.RR{{Type: dnsq.TypeCNAME, Host: "other.example.org"}}},
 			"x.del.example.com A":         live("198.51.100.2"),
+			"del.example.com NS":          {Outcome: dnsq.Found, TTL: 9, RRs: []dnsq.RR{{Name: "del.example.com", Type: dnsq.TypeNS, Host: "ns.example.net"}}},
 		},
 		errs: map[string]dnsq.Reason{"unserved.example.net A": dnsq.ServFail, "elsewhere.example.net A": dnsq.ServFail},
 	}
@@ -113,7 +115,7 @@ d DNAME example.net.
 		{"nowhere.example.com A", "timeout: at the alias target lost.example.net"},
 		{"lost.example.net A", "timeout: "},
 		{"x.del.example.com A", "dns found x=198.51.100.2 ttl=20"},
-		{"del.example.com NS", "timeout: "},
+		{"y.del.example.com A", "timeout: "},
 		// The zone is not served yet, so its alias fails as a whole.
 		{"unserved.example.net A", "zone found >www.example.com www.example.com=192.0.2.1 ttl=9"},
 		{"elsewhere.example.net A", "servfail: "},
@@ -150,6 +152,57 @@ func TestOverlayAuthentic(t *testing.T) {
 	for q, want := range map[string]bool{"a.example.com A": false, "www.example.net A": true} {
 		if a, err := o.Ask(context.Background(), question(q)); err != nil || a.Authentic != want {
 			t.Errorf("%s: %+v %v", q, a, err)
+		}
+	}
+}
+
+// A delegation that only the proposed zone has. A naive overlay asks the live DNS,
+// which still answers for the zone that is to be replaced: a verdict about the old
+// records under the name of the new ones.
+func TestOverlayNewDelegation(t *testing.T) {
+	parse := func(origin, text string) *Zone {
+		z, err := Parse(strings.NewReader("$TTL 300\n@ SOA ns h 1 1 1 1 60\n"+text), origin, origin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return z
+	}
+	set := func(zones ...*Zone) *Set {
+		s, err := NewSet(zones...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	proposed := parse("shop.example", "news NS ns1.agency.example.\nnews NS ns2.agency.example.\nnews TXT hidden")
+	q := dnsq.Q("x.news.shop.example", dnsq.TypeTXT)
+	fails := dnsq.ResolverFunc(func(_ context.Context, q dnsq.Question) (*dnsq.Answer, error) {
+		return nil, &dnsq.Error{Question: q, Reason: dnsq.Timeout}
+	})
+	for _, c := range []struct {
+		what  string
+		under dnsq.Resolver
+		want  string
+	}{
+		{"in the live DNS the name is the zone's own", set(parse("shop.example", "x.news TXT old")).Overlay(fails), "delegated"},
+		{"in the live DNS it is another's", set(parse("news.shop.example", "@ NS ns.other.example.\nx TXT other")).Overlay(fails), "delegated"},
+		{"in force", set(parse("news.shop.example", "@ NS ns2.agency.example.\nx TXT theirs")).Overlay(fails), "theirs"},
+		{"nobody knows", fails, "timeout"},
+		{"nobody may be asked", dnsq.OfflineResolver(""), "delegated"},
+	} {
+		a, err := set(proposed).Overlay(c.under).Ask(t.Context(), q)
+		got := ""
+		if err != nil {
+			e := dnsq.AsError(q, err)
+			got = string(e.Reason)
+			if e.Question != q {
+				t.Errorf("%s: the error is about %s", c.what, e.Question)
+			}
+		} else if a.Outcome == dnsq.Found {
+			got = a.RRs[0].Text()
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", c.what, got, c.want)
 		}
 	}
 }

@@ -328,7 +328,7 @@ func (x *index) step(q dnsq.Question) stepResult {
 		// records there are glue. It comes before DNAME: RFC 6672 §2.3 allows
 		// both at one name only at the top.
 		if name != x.origin && n.set(dnsq.TypeNS) != nil && !(q.Type == typeDS && i == 0) {
-			return stepResult{kind: stepDelegated, next: name, ttl: math.MaxUint32}
+			return stepResult{kind: stepDelegated, next: name, rrs: n.set(dnsq.TypeNS), ttl: math.MaxUint32}
 		}
 		if i == 0 {
 			return x.at(n, q, false)
