@@ -342,7 +342,7 @@ type Input string
 
 const (
 	NoInput   Input = ""
-	ZoneInput Input = "zone" // text of zone files (Target.Lints)
+	ZoneInput Input = "zone" // text of zone files (Target.Zones)
 	LockInput Input = "lock" // a lock file (Target.Lock)
 	GateInput Input = "gate" // waivers (Report.Waivers)
 	// InventoryInput is what people declare about a domain (Target.Declared).
@@ -419,6 +419,8 @@ type Target struct {
 	Before dnsq.Resolver `json:"-"`
 	// Waivers are those that may concern the target.
 	Waivers []Waiver `json:"-"`
+	// Zones are the zone files that the command was given; nil without any.
+	Zones *ZoneFiles `json:"-"`
 	// Named is the line that names the target: of an inventory, a list of
 	// domains, or a zone file. Formats that must point somewhere point there.
 	Named Place `json:"-"`

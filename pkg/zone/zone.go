@@ -76,6 +76,8 @@ type Zone struct {
 	paths   map[string]string // names of the files by their paths, as $INCLUDE finds them
 	loads   map[string]int    // how often each file was read
 	ends    map[string]string // the origin in force at the end of each file
+	// foreign: the files are in no zone file syntax.
+	foreign bool
 }
 
 // A Span is where a record is written.
