@@ -130,8 +130,15 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, g *ga
 	defer cancel()
 	opt := dnsq.Options{Servers: p.servers, Offline: f.offline, Replay: p.replay, Rules: p.rules,
 		Budget: dnsq.DefaultBudget * len(targets)}
+	texts, err := p.texts()
+	if err != nil {
+		return usagef("--replay %s: %v", f.replay, err)
+	}
 	for i := range targets {
 		t := &targets[i]
+		if texts != nil {
+			setTexts(t, texts)
+		}
 		if p.zones != nil {
 			t.SelectorHints = zone.SelectorsIn(t.DKIMDomain, p.zones)
 		}
@@ -139,6 +146,9 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, g *ga
 			t.SelectorHints = hintsFor(p.replay.Hints, t)
 		}
 		t.Blocklists.Keyed, t.Blocklists.Server = p.keyed, p.server
+		if !slices.ContainsFunc(p.checks, func(c *diag.Check) bool { return c.Applies(t) }) {
+			return usagef("--only %s: there is nothing for it to look at: the check zone needs zone files (--zone)", strings.Join(f.only, ","))
+		}
 	}
 	stack, err := dnsq.New(ctx, opt)
 	if err != nil {
@@ -154,6 +164,9 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, g *ga
 		defer p.record.Close()
 		recorder = dnsq.NewRecorder(p.record, resolver)
 		recorder.Header.Started, recorder.Header.Label, recorder.Header.Hints = p.started, p.server, hints(targets)
+		if recorder.Header.Context, err = recordTexts(texts); err != nil {
+			return &exitError{exitBroken, err}
+		}
 		resolver = recorder
 	}
 	cfg := engine.Config{Checks: p.checks, Others: f.others(p.checks), Resolver: resolver, Version: version, Server: p.server,
@@ -210,6 +223,7 @@ type plan struct {
 	servers []dnsq.Server
 	server  string // for the head of the report
 	zones   *zone.Set
+	files   bool     // zones are files that the person gave
 	record  *os.File // nil without --record
 	replay  *dnsq.Recording
 	rules   []dnsq.Rule // that put the keys of blocklists into names
@@ -297,7 +311,7 @@ func (f *runFlags) sources(p *plan, s stdio) error {
 			return usage(prefixed("--zone", err))
 		}
 		tellPassed(s, "--zone", set)
-		p.zones = set
+		p.zones, p.files = set, true
 	}
 	switch {
 	case f.replay != "" && (f.record != "" || f.servers != nil):

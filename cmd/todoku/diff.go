@@ -217,7 +217,7 @@ func (f *diffFlags) diff(ctx context.Context, cmd *cobra.Command, s stdio, args 
 		t.SelectorHints = zone.SelectorsIn(t.DKIMDomain, old.zones, new.zones)
 	}
 	cfg := engine.Config{Checks: p.checks, Version: version, Server: p.server, Now: func() time.Time { return p.started }}
-	run := engine.Diff(ctx, cfg, old.over(stack), new.over(stack), targets)
+	run := engine.Diff(ctx, cfg, old.over(stack, nil), new.over(stack, old), targets)
 	run.Before, run.After, run.Server = old.label, new.label, p.server
 	closed := stack.Close()
 	if err := p.write(run, s); err != nil {
@@ -229,12 +229,17 @@ func (f *diffFlags) diff(ctx context.Context, cmd *cobra.Command, s stdio, args 
 	return f.diffVerdict(run, s)
 }
 
-// over is the side as the engine compares it.
-func (d *side) over(under dnsq.Resolver) engine.Side {
+// over is the side as the engine compares it: its zones over under, and what
+// their text says, beside that of the side before it where there is one.
+func (d *side) over(under dnsq.Resolver, before *side) engine.Side {
 	if d.zones == nil {
 		return engine.Side{Resolver: under}
 	}
-	return engine.Side{Resolver: d.zones.Overlay(under)}
+	texts := zone.Lint(d.zones)
+	if before != nil && before.zones != nil {
+		texts.Lints = append(texts.Lints, zone.LintChange(before.zones, d.zones)...)
+	}
+	return engine.Side{Resolver: d.zones.Overlay(under), Prepare: func(t *diag.Target) { setTexts(t, texts) }}
 }
 
 // diffVerdict turns a diff into an exit code.

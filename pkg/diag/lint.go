@@ -48,6 +48,12 @@ const (
 	LintMore             LintCode = "more"               // there is more of it than is looked at
 )
 
+// LintCodes are all of them.
+var LintCodes = []LintCode{LintLongString, LintByteOrderMark, LintOriginWithoutDot, LintOutOfZone, LintBesideCNAME,
+	LintBelowDNAME, LintNoNameServer, LintServerAddress, LintHostName, LintCutBySemicolon, LintUnquoted, LintSmartQuotes,
+	LintBackslash, LintQuote, LintMissingDot, LintNameDoubled, LintUTF8Name, LintSPFType, LintSPFTypeOnly, LintBelowCut,
+	LintTTL, LintNegativeTTL, LintSerial, LintMore}
+
 // A Lint is one thing that the text of a zone file says and its records, seen
 // through the DNS, do not.
 type Lint struct {

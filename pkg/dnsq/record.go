@@ -38,6 +38,9 @@ type Header struct {
 	// Hints are words that the run knew beside its answers and asked by, such as
 	// the selectors of a zone file.
 	Hints []string `json:"hints,omitempty"`
+	// Context is what else the run knew that its report needs, as the program that
+	// made the recording spells it.
+	Context json.RawMessage `json:"context,omitempty"`
 }
 
 const (
@@ -45,10 +48,14 @@ const (
 	maxLine          = 4 << 20
 )
 
-// octets is a string that may hold anything.
-type octets string
+type octets = Octets
 
-func (o octets) MarshalJSON() ([]byte, error) {
+// Octets are a string that may hold anything: in JSON a string where it is valid
+// UTF-8, else {"base64":"…"}.
+type Octets string
+
+// MarshalJSON writes the string, or its octets.
+func (o Octets) MarshalJSON() ([]byte, error) {
 	var v any = string(o)
 	if !utf8.ValidString(string(o)) {
 		v = map[string][]byte{"base64": []byte(o)}
@@ -60,7 +67,8 @@ func (o octets) MarshalJSON() ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-func (o *octets) UnmarshalJSON(b []byte) error {
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (o *Octets) UnmarshalJSON(b []byte) error {
 	if len(b) > 0 && b[0] == '"' {
 		var s string
 		err := json.Unmarshal(b, &s)

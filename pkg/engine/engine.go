@@ -305,6 +305,18 @@ func best(fixes []diag.Fix) []diag.Fix {
 // check, and a hostile record can have thousands of faults.
 const MaxTries = 60
 
+// Try is [Run] as if edits were published: laid over the DNS, and made in the zone
+// files of the target. An edit that cannot be made is an error.
+func Try(ctx context.Context, c Config, t diag.Target, edits []diag.Edit) (*diag.Report, error) {
+	patched, err := zone.Patch(c.Resolver, edits)
+	if err != nil {
+		return nil, err
+	}
+	c.Resolver = patched
+	t.Zones = t.Zones.After(edits)
+	return Run(ctx, c, t), nil
+}
+
 // A trial lays edits over the DNS and compares what all checks say then with
 // what they said before.
 type trial struct {
@@ -366,13 +378,9 @@ func (tr *trial) try(ctx context.Context, f *diag.Finding, edits []diag.Edit) (a
 	if err != nil {
 		return nil, []string{"edit: " + err.Error()}
 	}
-	patched, err := zone.Patch(tr.c.Resolver, all)
-	if err != nil {
+	if after, err = Try(ctx, tr.c, tr.before.Target, all); err != nil {
 		return nil, []string{"edit: " + err.Error()}
 	}
-	c := tr.c
-	c.Resolver = patched
-	after = Run(ctx, c, tr.before.Target)
 	gone := true
 	for i := range after.Checks {
 		cr := &after.Checks[i]

@@ -142,8 +142,12 @@ func (l *linter) zone(z *Zone) {
 		case ByteOrderMark:
 			l.add(diag.Lint{Code: diag.LintByteOrderMark, Place: diag.Place{File: n.File, Line: n.Line}, Column: n.Column, Name: z.Origin, Whole: true})
 		case OriginWithoutDot:
+			meant := n.Name
+			if name := dnsq.CanonicalName(n.Text); dnsq.AtOrBelow(name, z.Origin) {
+				meant = name // it holds the zone's name already
+			}
 			l.add(diag.Lint{Code: diag.LintOriginWithoutDot, Place: diag.Place{File: n.File, Line: n.Line}, Column: n.Column,
-				Name: z.Origin, Type: "$ORIGIN", Text: n.Text, Read: n.Text, Meant: strings.TrimSuffix(n.Text, ".") + ".", Whole: true})
+				Name: z.Origin, Type: "$ORIGIN", Text: n.Text, Read: n.Text, Meant: fqdn(meant), Whole: true})
 		}
 	}
 	l.servers()
@@ -371,7 +375,9 @@ func (l *linter) entryOf(i int) (src string, data []token) {
 func (l *linter) text(i int, rr *dnsq.RR) {
 	text := rr.Text()
 	plain := strings.TrimLeft(text, allQuotes)
-	if !mailText(plain) {
+	// RFC 6376 §3.6.1: a key need not say its version.
+	key := len(plain) > 1 && plain[1] == '=' && slices.Contains(dnsq.Labels(rr.Name), "_domainkey")
+	if !key && !mailText(plain) {
 		return
 	}
 	// spaced is the text as it looks in the file: with the blanks that stand
@@ -417,7 +423,7 @@ func (l *linter) text(i int, rr *dnsq.RR) {
 	case l.noted(i, CutBySemicolon):
 		// A comment that touches the text may be one: tags must go on in it.
 		comment := l.z.Spans[i].Comment
-		if !tagAfterSemicolon(comment) {
+		if !goesOn(text, comment) {
 			return
 		}
 		x.Code = diag.LintCutBySemicolon
@@ -440,6 +446,29 @@ func (l *linter) text(i int, rr *dnsq.RR) {
 	l.add(x)
 }
 
+// tags are those of the tag lists that mail knows.
+var tags = []string{"v", "p", "sp", "np", "adkim", "aspf", "rua", "ruf", "fo", "t", "pct", "psd", "ri", "rf", "k", "h", "s", "n", "g", "id", "l", "a"}
+
+// goesOn reports whether a comment is the rest of a tag list. Whoever escapes
+// semicolons knows what a comment is: behind a list with some, only a tag that
+// exists and is not in it goes on.
+func goesOn(text, comment string) bool {
+	if !tagAfterSemicolon(comment) {
+		return false
+	}
+	if !strings.Contains(text, ";") {
+		return true
+	}
+	name, _, _ := strings.Cut(strings.ToLower(strings.TrimLeft(comment, "; \t")), "=")
+	name = strings.TrimRight(name, " \t")
+	for part := range strings.SplitSeq(strings.ToLower(text), ";") {
+		if have, _, _ := strings.Cut(part, "="); strings.TrimSpace(have) == name {
+			return false
+		}
+	}
+	return slices.Contains(tags, name)
+}
+
 func (l *linter) noted(i int, code NoteCode) bool {
 	return slices.ContainsFunc(l.notes[i], func(n *Note) bool { return n.Code == code })
 }
@@ -460,47 +489,59 @@ func (l *linter) spfType(i int, rr *dnsq.RR) {
 	l.add(x)
 }
 
-// target lints the name in the data of a record: relative, and most likely
-// meant to be whole.
+// target lints the name in the data of a record.
 func (l *linter) target(i int, rr *dnsq.RR) {
+	read, meant := l.missingDot(i, rr)
+	if meant == "" {
+		return
+	}
+	x := l.of(i)
+	x.Code, x.Read, x.Meant = diag.LintMissingDot, read, meant
+	x.Mail = x.Mail || rr.Type == dnsq.TypePTR
+	x.Whole = rr.Type == dnsq.TypeNS && rr.Name == l.z.Origin
+	// The effect of NS and DNAME reaches beyond the name: it cannot be tried.
+	if head, ok := strings.CutSuffix(x.Text, fqdn(read)); ok && rr.Type != dnsq.TypeNS && rr.Type != dnsq.TypeDNAME {
+		x.Fix = []diag.Edit{{Name: rr.Name, Type: x.Type, Old: x.Text, New: head + fqdn(meant)}}
+	}
+	l.add(x)
+}
+
+// missingDot is what is read in place of a name in a record's data, and what was
+// most likely meant; "" if nothing is wrong with it.
+func (l *linter) missingDot(i int, rr *dnsq.RR) (read, meant string) {
 	src, data := l.entryOf(i)
 	if len(data) == 0 {
-		return
+		return "", ""
 	}
 	t := data[len(data)-1]
 	name := src[t.start:t.end]
 	if t.quoted || !strings.Contains(name, ".") || strings.HasSuffix(name, ".") || !isASCII([]byte(name)) {
-		return
+		return "", ""
 	}
-	meant := dnsq.CanonicalName(name)
-	read := rr.Host
+	meant, read = dnsq.CanonicalName(name), rr.Host
 	if rr.Type == typeSRV {
-		read = ""
-		if f := strings.Fields(rr.Data); len(f) == 4 {
-			read = dnsq.CanonicalName(f[3])
+		f := strings.Fields(rr.Data)
+		if len(f) != 4 {
+			return "", ""
 		}
-	}
-	// A name that the zones hold is what was meant, however it looks.
-	if l.set.holds(read) {
-		return
+		read = dnsq.CanonicalName(f[3])
 	}
 	switch {
+	case l.set.holds(read):
+		// A name that the zones hold is what was meant, however it looks.
+		return "", ""
 	case dnsq.AtOrBelow(meant, l.z.Origin) && len(dnsq.Labels(l.z.Origin)) > 1:
 		// The zone's own name stands in it in full.
+		return read, meant
 	case l.elsewhere(read, meant):
-	default:
-		return
+		return read, meant
 	}
-	x := l.of(i)
-	x.Code, x.Read, x.Meant, x.Column = diag.LintMissingDot, read, meant, 0
-	x.Mail = x.Mail || rr.Type == dnsq.TypePTR
-	x.Whole = rr.Type == dnsq.TypeNS && rr.Name == l.z.Origin
-	mended := strings.TrimSuffix(x.Text, fqdn(read)) + fqdn(meant)
-	if strings.HasSuffix(x.Text, fqdn(read)) && rr.Type != dnsq.TypeNS && rr.Type != dnsq.TypeDNAME {
-		x.Fix = []diag.Edit{{Name: rr.Name, Type: x.Type, Old: x.Text, New: mended}}
-	}
-	l.add(x)
+	return "", ""
 }
+
+// plainTLDs are top-level domains that nobody has for a subdomain's name, unlike
+// "shop", "cloud" or "us".
+var plainTLDs = []string{"com", "net", "org", "info", "biz", "edu", "gov", "mil"}
 
 // elsewhere reports whether a relative name is most likely one outside the zone
 // whose final dot is missing: it ends like a registered domain, and what was
@@ -508,6 +549,9 @@ func (l *linter) target(i int, rr *dnsq.RR) {
 func (l *linter) elsewhere(read, meant string) bool {
 	suffix, icann := publicsuffix.PublicSuffix(meant)
 	if !icann || suffix == meant {
+		return false
+	}
+	if !strings.Contains(suffix, ".") && !slices.Contains(plainTLDs, suffix) && len(dnsq.Labels(meant)) < 3 {
 		return false
 	}
 	a, w := l.set.Lookup(dnsq.Question{Name: read, Type: dnsq.TypeA})
@@ -540,6 +584,9 @@ func (l *linter) servers() {
 		if l.address(rr.Host) {
 			continue
 		}
+		if _, meant := l.missingDot(k, rr); meant != "" {
+			continue // said by target
+		}
 		x := l.of(k)
 		x.Code, x.Read, x.Whole = diag.LintServerAddress, rr.Host, true
 		l.add(x)
@@ -563,7 +610,8 @@ func (l *linter) address(name string) bool {
 
 // hostName lints the names of hosts (RFC 952, RFC 1123 §2.1): letters, digits,
 // hyphens. BIND's check-names refuses a primary zone with others, unless it is
-// told not to.
+// told not to. A label that starts with an underscore is no slip: such names are
+// for programs, as in SPF's exists:%{i}._spf.example.com.
 func (l *linter) hostName(i int, rr *dnsq.RR) {
 	bad := ""
 	switch rr.Type {
@@ -589,6 +637,11 @@ func (l *linter) hostName(i int, rr *dnsq.RR) {
 func isHost(name string) bool {
 	if name == "." {
 		return true
+	}
+	for _, label := range dnsq.Labels(name) {
+		if strings.HasPrefix(label, "_") {
+			return true
+		}
 	}
 	for _, label := range dnsq.Labels(name) {
 		for k := range len(label) {

@@ -251,6 +251,7 @@ func (p *parser) directive(f *file, e *entry) {
 			return
 		}
 		s := f.text(t[1])
+		noted := len(p.z.Notes)
 		if s != "@" && !strings.HasSuffix(s, ".") {
 			p.noteOf(-1, f, t[1].line, t[1].col, OriginWithoutDot, s)
 		}
@@ -273,6 +274,9 @@ func (p *parser) directive(f *file, e *entry) {
 			f.origin = n
 		} else {
 			return
+		}
+		if len(p.z.Notes) > noted {
+			p.z.Notes[noted].Name = f.origin
 		}
 		if p.firstOrigin == "" {
 			p.firstOrigin = f.origin

@@ -161,6 +161,7 @@ type Note struct {
 	Record       int // index into Records, -1 if the note is about none
 	Code         NoteCode
 	Text         string // the text in question, raw: hostile
+	Name         string // the name that came of it, of OriginWithoutDot
 }
 
 // An Error is one fault of a zone file. Line counts from 1, Column from 1 in
