@@ -43,8 +43,8 @@ func worlds(t testing.TB) []*world {
 	t.Helper()
 	var out []*world
 	for _, c := range checks.All {
-		if c.Review != nil {
-			continue
+		if c.Review != nil || c.Needs.Input == diag.ZoneInput {
+			continue // it asks nothing; zone files may be such as no server loads
 		}
 		for _, path := range checktest.Files(t, filepath.Join(c.Name, "testdata")) {
 			f, err := checktest.Load(path)
