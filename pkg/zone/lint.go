@@ -499,8 +499,12 @@ func (l *linter) target(i int, rr *dnsq.RR) {
 	x.Code, x.Read, x.Meant = diag.LintMissingDot, read, meant
 	x.Mail = x.Mail || rr.Type == dnsq.TypePTR
 	x.Whole = rr.Type == dnsq.TypeNS && rr.Name == l.z.Origin
+	head, ok := strings.CutSuffix(x.Text, fqdn(read))
+	if ok {
+		x.Offset, x.Length = len(head), len(read)
+	}
 	// The effect of NS and DNAME reaches beyond the name: it cannot be tried.
-	if head, ok := strings.CutSuffix(x.Text, fqdn(read)); ok && rr.Type != dnsq.TypeNS && rr.Type != dnsq.TypeDNAME {
+	if ok && rr.Type != dnsq.TypeNS && rr.Type != dnsq.TypeDNAME {
 		x.Fix = []diag.Edit{{Name: rr.Name, Type: x.Type, Old: x.Text, New: head + fqdn(meant)}}
 	}
 	l.add(x)
