@@ -97,7 +97,7 @@ func machine(t testing.TB, name string, r *diag.Run, lang string, o Options) []b
 
 // machineFormats are the formats of this file's goldens, with the ending of
 // their files.
-var machineFormats = []struct{ name, ext string }{{"sarif", "json"}, {"junit", "xml"}, {"github", "txt"}, {"markdown", "md"}}
+var machineFormats = []struct{ name, ext string }{{"sarif", "json"}, {"junit", "xml"}, {"github", "txt"}, {"markdown", "md"}, {"html", "html"}}
 
 func TestMachineGolden(t *testing.T) {
 	for _, f := range machineFormats {
@@ -161,4 +161,5 @@ var wellFormed = map[string]func(testing.TB, *diag.Run, []byte){
 	"sarif":  func(t testing.TB, r *diag.Run, b []byte) { validSARIF(t, r, b) },
 	"junit":  func(t testing.TB, _ *diag.Run, b []byte) { validJUnit(t, b) },
 	"github": func(t testing.TB, _ *diag.Run, b []byte) { commands(t, b) },
+	"html":   func(t testing.TB, _ *diag.Run, b []byte) { validHTML(t, b) },
 }

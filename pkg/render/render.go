@@ -49,6 +49,7 @@ var Formats = []Format{
 	{"junit", runJUnit},
 	{"github", runGitHub},
 	{"markdown", runMarkdown},
+	{"html", runHTML},
 }
 
 // Lookup is the format of that name.

@@ -217,19 +217,23 @@ func (t *textReport) trouble() {
 		t.status(diag.Inconclusive)
 		t.para(margin, append(t.unansweredAs(what, &e), t.dim(" · "+t.cat.T("trouble.needed", diag.Args{"checks": g.checks})))...)
 	}
-	fix := t.cat.T("trouble.fix", nil)
+	t.detail("fix", t.say(troubleFix(groups, t.cat)))
+}
+
+// troubleFix is what to do about questions without an answer.
+func troubleFix(groups []*troubleGroup, cat *i18n.Catalog) string {
+	if slices.ContainsFunc(groups, func(g *troubleGroup) bool { return dnssecBroken(g.errs) }) {
+		return cat.T("trouble.fix.dnssec", nil)
+	}
 	switch groups[0].errs[0].Reason {
 	case dnsq.Offline:
-		fix = t.cat.T("trouble.fix.offline", nil)
+		return cat.T("trouble.fix.offline", nil)
 	case dnsq.OverDue:
-		fix = t.cat.T("trouble.fix.budget", nil)
+		return cat.T("trouble.fix.budget", nil)
 	case dnsq.Delegated:
-		fix = t.cat.T("trouble.fix.delegated", nil)
+		return cat.T("trouble.fix.delegated", nil)
 	}
-	if slices.ContainsFunc(groups, func(g *troubleGroup) bool { return dnssecBroken(g.errs) }) {
-		fix = t.cat.T("trouble.fix.dnssec", nil)
-	}
-	t.detail("fix", t.say(fix))
+	return cat.T("trouble.fix", nil)
 }
 
 // dnssecBroken reports whether a resolver said that it could not validate: it
