@@ -154,7 +154,7 @@ type htmlEvidence struct {
 
 type htmlFix struct {
 	Verified bool
-	Say      string
+	Say      []i18n.Piece
 	Edits    []htmlEdit
 	Same     string // the change stands at the finding SameAt
 	SameAt   string
@@ -405,6 +405,9 @@ func (h *htmlWriter) finding(it *item) *htmlFinding {
 	quiet := *it
 	quiet.change = "" // the heading of the section says it
 	out.Marks = marks(&quiet, cat)
+	if f.Waived != nil {
+		out.Badge = htmlBadge{diag.Skip.String(), signs[diag.Skip], cat.T("label.waived", nil)}
+	}
 	if it.change == diag.Fixed {
 		out.Badge = htmlBadge{diag.Pass.String(), signs[diag.Pass], cat.T("change.fixed", nil)}
 	}
@@ -436,15 +439,17 @@ func (h *htmlWriter) finding(it *item) *htmlFinding {
 	}
 	for i := range f.Fixes {
 		x := &f.Fixes[i]
-		hf := htmlFix{Verified: x.Verified, Say: cat.T("fix.verified", nil)}
-		if !x.Verified {
-			hf.Say = unverified(cat, x.Unverified)
+		hf := htmlFix{Verified: x.Verified}
+		if len(f.Fixes) > 1 {
+			hf.Say = append(hf.Say, i18n.Piece{Text: cat.T("fix.choice", diag.Args{"n": i + 1}) + " · "})
 		}
 		if x.Owner != diag.Nobody && x.Owner != f.Who() {
-			hf.Say = cat.T("fix.who", diag.Args{"owner": ownerName(cat, x.Owner)}) + " " + hf.Say
+			hf.Say = append(hf.Say, i18n.Piece{Text: cat.T("fix.who", diag.Args{"owner": ownerName(cat, x.Owner)}) + " "})
 		}
-		if len(f.Fixes) > 1 {
-			hf.Say = cat.T("fix.choice", diag.Args{"n": i + 1}) + " · " + hf.Say
+		if x.Verified {
+			hf.Say = append(hf.Say, cat.TPieces("fix.verified", nil)...)
+		} else {
+			hf.Say = append(hf.Say, unverifiedPieces(cat, x.Unverified)...)
 		}
 		key := fmt.Sprint(x.Edits)
 		if at := h.shown[key]; at != nil && x.Verified {

@@ -178,6 +178,9 @@ func (m *markdown) line(it *item, target string) {
 // sentence is what a finding says, with its status and ID.
 func (m *markdown) sentence(it *item, target string, marked bool) string {
 	s := mdStatus(it.f.Kind.Status) + " "
+	if it.f.Waived != nil {
+		s = icons[diag.Skip] + " **" + waivedWord + "** "
+	}
 	if target != "" {
 		s += m.value(target) + ": "
 	}
@@ -244,7 +247,7 @@ func (m *markdown) finding(it *item, target string) {
 		x := &f.Fixes[i]
 		text := mdText(cat.T("fix.verified", nil))
 		if !x.Verified {
-			text = mdText(Unverified(cat, x.Unverified))
+			text = mdPieces(unverifiedPieces(cat, x.Unverified))
 		}
 		if len(f.Fixes) > 1 {
 			text = mdText(cat.T("fix.choice", diag.Args{"n": i + 1})) + " · " + text

@@ -611,6 +611,10 @@ func (t *textReport) fixes(f *diag.Finding) {
 
 // Unverified says why a fix was not verified, sanitised: see diag.Fix.
 func Unverified(cat *i18n.Catalog, why []string) string {
+	return plainText(unverifiedPieces(cat, why))
+}
+
+func unverifiedPieces(cat *i18n.Catalog, why []string) []i18n.Piece {
 	var ids, questions []string
 	refused := ""
 	for _, s := range why {
@@ -627,20 +631,20 @@ func Unverified(cat *i18n.Catalog, why []string) string {
 			ids = append(ids, s)
 		}
 	}
-	var out []string
+	var out [][]i18n.Piece
 	if len(ids) > 0 {
-		out = append(out, cat.T("fix.stays", diag.Args{"ids": ids}))
+		out = append(out, cat.TPieces("fix.stays", diag.Args{"ids": ids}))
 	}
 	if len(questions) > 0 {
-		out = append(out, cat.T("fix.unknown", diag.Args{"questions": questions}))
+		out = append(out, cat.TPieces("fix.unknown", diag.Args{"questions": questions}))
 	}
 	if refused != "" {
-		out = append(out, cat.T("fix.refused", diag.Args{"why": refused}))
+		out = append(out, cat.TPieces("fix.refused", diag.Args{"why": refused}))
 	}
 	if len(out) == 0 {
-		out = append(out, cat.T("fix.untried", nil))
+		out = append(out, cat.TPieces("fix.untried", nil))
 	}
-	return cat.T("fix.unverified", nil) + strings.Join(out, cat.T("clause.sep", nil))
+	return append(cat.TPieces("fix.unverified", nil), slices.Concat(between(out, cat.T("clause.sep", nil))...)...)
 }
 
 // edit shows a record that goes or comes. One that comes is always whole.
