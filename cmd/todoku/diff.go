@@ -117,8 +117,8 @@ func (f *diffFlags) sides(s stdio) (old, new *side, err error) {
 		for _, x := range [][2]*side{{old, new}, {new, old}} {
 			for _, z := range x[0].zones.Zones() {
 				if !slices.ContainsFunc(x[1].zones.Zones(), func(o *zone.Zone) bool { return o.Origin == z.Origin }) {
-					return nil, nil, usagef("%s has the zone %s and %s has not: give its file there too, or %s /dev/null@%s if there is no such zone on that side",
-						x[0].flag, z.Origin, x[1].flag, x[1].flag, z.Origin)
+					return nil, nil, usagef("%s has the zone %s and %s has not: give its file there too; for a zone that is not there on that side, a file with its SOA record alone",
+						x[0].flag, z.Origin, x[1].flag)
 				}
 			}
 		}
@@ -201,14 +201,19 @@ func (f *diffFlags) diff(ctx context.Context, cmd *cobra.Command, s stdio, args 
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	opt := dnsq.Options{Servers: p.servers, Offline: f.offline, Replay: p.replay, Rules: p.rules,
-		Budget: dnsq.DefaultBudget * len(targets), Started: p.started}
-	if p.record != nil {
-		defer p.record.Close()
-		opt.Record = p.record
-	}
+		Budget: dnsq.DefaultBudget * len(targets)}
 	stack, err := dnsq.New(ctx, opt)
 	if err != nil {
 		return usagef("--server: %v", err)
+	}
+	// Below the files of the sides, which are given again for a replay.
+	var live dnsq.Resolver = stack
+	var recorder *dnsq.Recorder
+	if p.record != nil {
+		defer p.record.Close()
+		recorder = dnsq.NewRecorder(p.record, stack)
+		recorder.Header.Started, recorder.Header.Label = p.started, p.server
+		live = recorder
 	}
 	for i := range targets {
 		t := &targets[i]
@@ -217,14 +222,19 @@ func (f *diffFlags) diff(ctx context.Context, cmd *cobra.Command, s stdio, args 
 		t.SelectorHints = zone.SelectorsIn(t.DKIMDomain, old.zones, new.zones)
 	}
 	cfg := engine.Config{Checks: p.checks, Version: version, Server: p.server, Now: func() time.Time { return p.started }}
-	run := engine.Diff(ctx, cfg, old.over(stack, nil), new.over(stack, old), targets)
+	run := engine.Diff(ctx, cfg, old.over(live, nil), new.over(live, old), targets)
 	run.Before, run.After, run.Server = old.label, new.label, p.server
-	closed := stack.Close()
+	if err := stack.Close(); err != nil {
+		return &exitError{exitBroken, err}
+	}
 	if err := p.write(run, s); err != nil {
 		return err
 	}
-	if closed != nil {
-		return usagef("--record %s: %v", f.record, closed)
+	// After the reports: nothing already found is lost if this fails.
+	if recorder != nil {
+		if err := recorder.Close(); err != nil {
+			return usagef("--record %s: %v", f.record, err)
+		}
 	}
 	return f.diffVerdict(run, s)
 }

@@ -332,8 +332,12 @@ func records(a *dnsq.Answer) []diag.Evidence {
 	var out []diag.Evidence
 	for i := range a.RRs {
 		rr := &a.RRs[i]
+		source := dnsq.SourceDNS // also in a replay, whose report is the same
+		if rr.File != "" || a.Source == dnsq.SourceZone {
+			source = dnsq.SourceZone
+		}
 		out = append(out, diag.Evidence{Name: rr.Name, Type: rr.Type.String(), Text: zone.EditText(*rr),
-			Source: a.Source, File: rr.File, Line: rr.Line})
+			Source: source, File: rr.File, Line: rr.Line})
 	}
 	slices.SortFunc(out, func(a, b diag.Evidence) int { return strings.Compare(a.Text, b.Text) })
 	return out
