@@ -6,44 +6,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/todoku-mail/todoku/checks"
 	"github.com/todoku-mail/todoku/pkg/checktest"
 	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/engine"
-	"github.com/todoku-mail/todoku/pkg/i18n"
 	"github.com/todoku-mail/todoku/pkg/zone"
 )
-
-// Every fail and warn that a DNS administrator mends either has a fixture with a
-// fix that was tried, or asks the person what no record says (### Ask in its
-// doc). It may do both: what can be proposed often depends on what was given.
-func TestEveryRecordHasAFix(t *testing.T) {
-	cat, err := i18n.Load(checks.All, "en")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range checks.All {
-		fixed := map[string]bool{}
-		for _, path := range checktest.Files(t, filepath.Join(c.Name, "testdata")) {
-			f, err := checktest.Load(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for id, lines := range f.Fixed {
-				fixed[id] = fixed[id] || len(lines) > 0 && !strings.HasPrefix(lines[0], "not verified")
-			}
-		}
-		for _, k := range c.Kinds {
-			if k.Owner != diag.DNSAdmin || k.Status != diag.Fail && k.Status != diag.Warn {
-				continue
-			}
-			if e := cat.Entry(k.ID); !fixed[k.ID] && (e == nil || e.Ask == "") {
-				t.Errorf("%s: no fixture has a verified fix for it, and its doc asks nothing (### Ask)", k.ID)
-			}
-		}
-	}
-}
 
 // For every fixture: the plan of all fixes that can be made together, written
 // into the text of the zone files and run again with every check, has mended
