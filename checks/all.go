@@ -9,6 +9,7 @@ import (
 	"github.com/todoku-mail/todoku/checks/dnsbl"
 	"github.com/todoku-mail/todoku/checks/domain"
 	"github.com/todoku-mail/todoku/checks/gate"
+	"github.com/todoku-mail/todoku/checks/inventory"
 	"github.com/todoku-mail/todoku/checks/mx"
 	"github.com/todoku-mail/todoku/checks/ptr"
 	"github.com/todoku-mail/todoku/checks/spf"
@@ -33,5 +34,6 @@ var All = []*diag.Check{
 	ptr.Check,
 	alignment.Check,
 	dnsbl.Check,
+	inventory.Check,
 	gate.Check,
 }

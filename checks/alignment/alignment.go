@@ -136,7 +136,7 @@ func run(ctx context.Context, j *diag.Job) error {
 	if err != nil {
 		return err
 	}
-	if never && len(t.IPs) == 0 {
+	if t.NeverSends() || never && len(t.IPs) == 0 {
 		// Nothing is sent, so nothing needs to be aligned.
 		j.Report(diag.Finding{Kind: skipped, Subject: from, Args: diag.Args{"missing": "never-sends"}})
 	} else {

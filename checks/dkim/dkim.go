@@ -344,9 +344,11 @@ func (c *run1) unusable(r *dkim.Result) bool {
 	return !r.Key().Usable()
 }
 
-// neverSends reports whether the domain's records say that it has no mail, and
-// nobody (no address was given) says otherwise.
-func (c *run1) neverSends() bool { return c.NeverSends && len(c.Target.IPs) == 0 }
+// neverSends reports whether the domain's owner declares that it sends no mail;
+// or its records do, and nobody (no address was given) says otherwise.
+func (c *run1) neverSends() bool {
+	return c.Target.NeverSends() || c.NeverSends && len(c.Target.IPs) == 0
+}
 
 // problem is a code for why a record is not usable.
 func (c *run1) problem(r *dkim.Result) string {

@@ -152,9 +152,11 @@ type run1 struct {
 	// What is looked at beside the policy.
 	apex, dotless, doubled, control, mx looked
 	// parked: the From domain says that it has no mail, and nobody (no address
-	// was given) says otherwise. parkedUnknown are the
+	// was given) says otherwise; or that it is declared as one that never sends.
+	// parkedUnknown are the
 	// questions without an answer that this hangs on.
 	parked        bool
+	saysParked    bool // the records say so
 	parkedUnknown []*dnsq.Error
 	destinations  []*destination
 }
@@ -214,6 +216,10 @@ func (c *run1) learn() error {
 	// its records say: then p=reject would cost mail.
 	if len(c.Target.IPs) == 0 {
 		c.parked, c.parkedUnknown = isParked(c.apex, c.mx)
+	}
+	c.saysParked = c.parked
+	if c.Target.NeverSends() { // declared, whatever the records say
+		c.parked, c.parkedUnknown = true, nil
 	}
 	return err
 }
@@ -308,7 +314,7 @@ func (c *run1) judge() {
 	if p.Record != nil && p.Known() && !c.faulty {
 		f := diag.Finding{Kind: ok, Subject: c.from, Args: diag.Args{"policy": string(p.Verdict.Applied)},
 			Evidence: c.evidence(p.Step.Record(), dmarc.Span{})}
-		if c.wantsNoReports() && c.parked && p.Verdict.Applied == dmarc.Reject {
+		if c.wantsNoReports() && c.saysParked && p.Verdict.Applied == dmarc.Reject {
 			f.Kind, f.Args = parkedOK, nil
 		}
 		c.report(f)

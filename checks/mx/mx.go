@@ -6,6 +6,7 @@ import (
 	"context"
 	"embed"
 	"net/netip"
+	"slices"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
@@ -43,6 +44,8 @@ var (
 		Args: []string{"hosts"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
 	parked = &diag.Kind{ID: "MX-PARKED", Status: diag.Pass, Since: "0.1",
 		Refs: []diag.Ref{diag.RFC(7505, "3"), diag.RFC(7208, "10.1.2")}}
+	notNeeded = &diag.Kind{ID: "MX-NOT-NEEDED", Status: diag.Pass, Since: "0.1",
+		Refs: []diag.Ref{diag.RFC(7505, "3"), diag.RFC(5321, "5.1")}}
 	skipped = &diag.Kind{ID: "MX-SKIPPED", Status: diag.Skip, Since: "0.1",
 		Args: []string{"missing"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
 	undetermined = &diag.Kind{ID: "MX-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
@@ -55,7 +58,7 @@ var Check = &diag.Check{
 	Name: "mx",
 	Docs: docs,
 	Kinds: []*diag.Kind{noHost, null, hostUnresolvable, addressLiteral, notPublic, leftBehind, hostMoved,
-		undetermined, implicit, cname, nullAmongOthers, ipv6Only, ipv6NotPublic, single, ok, parked, skipped},
+		undetermined, implicit, cname, nullAmongOthers, ipv6Only, ipv6NotPublic, single, ok, parked, notNeeded, skipped},
 	Uses:         diag.Doors{DNS: true},
 	Requires:     []diag.AnyFact{facts.MX, facts.SendsNothing},
 	Run:          run,
@@ -113,6 +116,16 @@ func run(ctx context.Context, j *diag.Job) error {
 
 func judge(ctx context.Context, j *diag.Job, m *facts.MailHosts) {
 	domain := m.Domain
+	noMail := len(m.Hosts) > 0 && !slices.ContainsFunc(m.Hosts, func(h facts.MailHost) bool { return !h.Null })
+	if !j.Target.TakesMail() && (m.Answer.Outcome != dnsq.Found || noMail) {
+		// Nothing is sent, so nothing comes back.
+		f := diag.Finding{Kind: notNeeded, Subject: domain, Args: diag.Args{}}
+		for i := range m.Hosts {
+			f.Evidence = append(f.Evidence, evidence(&m.Hosts[i])...)
+		}
+		j.Report(f)
+		return
+	}
 	if m.Answer.Outcome != dnsq.Found {
 		judgeImplicit(j, m)
 		return
@@ -209,7 +222,7 @@ func judge(ctx context.Context, j *diag.Job, m *facts.MailHosts) {
 // parked, and as it should be.
 func judgeNull(ctx context.Context, j *diag.Job, domain string, nulls []*facts.MailHost) {
 	k := null
-	if len(j.Target.IPs) == 0 {
+	if len(j.Target.IPs) == 0 && !j.Target.NeverSends() {
 		nothing, err := facts.SendsNothing.Of(ctx, j.World, domain)
 		if err != nil {
 			e := dnsq.AsError(dnsq.Q(domain, dnsq.TypeTXT), err)

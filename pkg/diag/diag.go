@@ -417,6 +417,8 @@ type Target struct {
 	// Before answers as the DNS did before the change that is judged; nil if no
 	// change is. Checks see it as [Job].Before.
 	Before dnsq.Resolver `json:"-"`
+	// Lock is what a lock file says of the domain; nil if it has no entry.
+	Lock *Locked `json:"-"`
 	// Waivers are those that may concern the target.
 	Waivers []Waiver `json:"-"`
 	// Zones are the zone files that the command was given; nil without any.

@@ -107,7 +107,7 @@ func Load(file string, checks ...*diag.Check) (*Inventory, error) {
 
 // Parse is Load for text that is at hand; file is its name.
 func Parse(text []byte, file string, checks ...*diag.Check) (*Inventory, error) {
-	r := &reader{file: file}
+	r := &reader{file: file, max: maxFile}
 	inv := &Inventory{File: file}
 	if root := r.parse(text); root != nil {
 		r.inventory(inv, root, checks)
@@ -115,13 +115,7 @@ func Parse(text []byte, file string, checks ...*diag.Check) (*Inventory, error) 
 		r.errs = append(r.errs, &Error{File: file, Message: "is empty: expected at least \"domains:\" with a domain below it"})
 	}
 	if len(r.errs) > 0 {
-		slices.SortStableFunc(r.errs, func(a, b *Error) int {
-			if a.Line != b.Line {
-				return a.Line - b.Line
-			}
-			return a.Column - b.Column
-		})
-		return nil, r.errs
+		return nil, r.sorted()
 	}
 	return inv, nil
 }
@@ -422,6 +416,7 @@ func providerNames() []string {
 
 var (
 	fingerprintForm = regexp.MustCompile(`^[0-9a-f]{24}$`)
+	digestForm      = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	dateForm        = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`)
 )
 

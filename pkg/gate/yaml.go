@@ -1,8 +1,10 @@
 package gate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -20,7 +22,8 @@ import (
 
 // Limits of what is read.
 const (
-	maxFile   = 1 << 20 // octets
+	maxFile   = 1 << 20 // octets of an inventory
+	maxLock   = 8 << 20 // octets of a lock
 	maxDepth  = 20      // lists and mappings inside each other; the file needs four
 	maxErrors = 20      // told; more are only counted
 )
@@ -85,8 +88,15 @@ func (l Errors) Error() string {
 // A reader walks a syntax tree and collects what is wrong with it.
 type reader struct {
 	file  string
+	max   int // octets that are read
 	lines []string
 	errs  Errors
+}
+
+// sorted are the faults in the order in which they stand in the file.
+func (r *reader) sorted() Errors {
+	slices.SortStableFunc(r.errs, func(a, b *Error) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
+	return r.errs
 }
 
 // parse is the value of the one document in text; nil and errs set if it cannot
@@ -95,8 +105,8 @@ func (r *reader) parse(text []byte) (root ast.Node) {
 	whole := func(format string, a ...any) { // a fault of the file as a whole
 		r.errs = append(r.errs, &Error{File: r.file, Message: fmt.Sprintf(format, a...)})
 	}
-	if len(text) > maxFile {
-		whole("is %d octets long; at most %d are read", len(text), maxFile)
+	if len(text) > r.max {
+		whole("is %d octets long; at most %d are read", len(text), r.max)
 		return nil
 	}
 	if !utf8.Valid(text) {

@@ -5,20 +5,18 @@ import (
 	"bytes"
 )
 
-const base64Chunk = 4 << 10
-
 // base64Reader decodes base64 as decodeBase64 does.
 type base64Reader struct {
 	r    *bufio.Reader
 	acc  uint32
 	bits int
 	out  []byte
-	buf  [base64Chunk]byte
+	buf  [3 << 10]byte
 }
 
 func (b *base64Reader) Read(p []byte) (int, error) {
 	for len(b.out) == 0 {
-		in, err := b.r.Peek(base64Chunk)
+		in, err := b.r.Peek(4 << 10)
 		if len(in) == 0 {
 			return 0, err
 		}
