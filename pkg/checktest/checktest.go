@@ -24,8 +24,9 @@
 //	                       "status ID subject arg=value …"
 //	-- fixed ID --         the edits of the first fix of that finding, "- " and
 //	                       "+ " with a record, the way they are shown; the
-//	                       harness makes the edits and demands that the finding
-//	                       goes away
+//	                       harness writes them (and those of every other
+//	                       verified fix) into the text of the zone files and
+//	                       demands that the finding goes away
 //
 // Names outside the fixture's zones fail the test: they never reach a network.
 // `go test ./checks/... -update` writes want and fixed anew, for reading.
@@ -365,25 +366,32 @@ func runOne(t *testing.T, check *diag.Check, path string, beside []*diag.Check) 
 	fixed := map[string][]string{}
 	for i := range cr.Findings {
 		fd := &cr.Findings[i]
-		if len(fd.Fixes) == 0 {
-			continue
-		}
-		if _, ok := fixed[fd.Kind.ID]; ok {
-			continue
-		}
-		fixed[fd.Kind.ID] = EditLines(fd.Fixes[0].Edits)
-		if !fd.Fixes[0].Verified {
-			fixed[fd.Kind.ID] = append([]string{"not verified: " + strings.Join(fd.Fixes[0].Unverified, " ")}, fixed[fd.Kind.ID]...)
-			continue
-		}
-		// The engine said verified; make sure with a second run of our own.
-		again, err := engine.Try(t.Context(), cfg, f.Target, fd.Fixes[0].Edits)
-		if err != nil {
-			t.Fatalf("%s: the edits do not apply: %v", fd.Kind.ID, err)
-		}
-		for j := range again.Checks[0].Findings {
-			if again.Checks[0].Findings[j].Fingerprint() == fd.Fingerprint() {
-				t.Errorf("%s is still there after its fix", fd.Kind.ID)
+		for k, x := range fd.Fixes {
+			if _, ok := fixed[fd.Kind.ID]; k == 0 && !ok {
+				fixed[fd.Kind.ID] = EditLines(x.Edits)
+				if !x.Verified {
+					fixed[fd.Kind.ID] = append([]string{"not verified: " + strings.Join(x.Unverified, " ")}, fixed[fd.Kind.ID]...)
+				}
+			}
+			if !x.Verified {
+				continue
+			}
+			// The engine laid the edits over the answers; make sure with the files
+			// themselves, edited as text and read again.
+			after, err := f.Edited(x.Edits)
+			if err != nil {
+				t.Errorf("%s: %v", fd.Kind.ID, err)
+				continue
+			}
+			c := cfg
+			c.Resolver = after.resolver(t)
+			again := engine.Run(t.Context(), c, after.Target)
+			for i := range again.Checks {
+				for j := range again.Checks[i].Findings {
+					if again.Checks[i].Findings[j].Fingerprint() == fd.Fingerprint() {
+						t.Errorf("%s is still there after its fix was written into the zone files:\n%s", fd.Kind.ID, strings.Join(EditLines(x.Edits), "\n"))
+					}
+				}
 			}
 		}
 	}
@@ -408,8 +416,9 @@ func runOne(t *testing.T, check *diag.Check, path string, beside []*diag.Check) 
 	}
 }
 
-// Report runs the check, with the engine and its verification, over the fixture.
-func (f *Fixture) Report(t testing.TB, checks ...*diag.Check) (*diag.Report, engine.Config) {
+// resolver is Resolver with a cache; what it is asked outside the zones fails
+// the test.
+func (f *Fixture) resolver(t testing.TB) dnsq.Resolver {
 	t.Helper()
 	var mu sync.Mutex
 	r, err := f.Resolver(func(q dnsq.Question) {
@@ -420,8 +429,30 @@ func (f *Fixture) Report(t testing.TB, checks ...*diag.Check) (*diag.Report, eng
 	if err != nil {
 		t.Fatal(err)
 	}
+	return dnsq.NewCache(t.Context(), r)
+}
+
+// Edited is the fixture with edits made in the text of its zones. An edit that
+// cannot be made is an error.
+func (f *Fixture) Edited(edits []diag.Edit) (*Fixture, error) {
+	set, err := zone.NewSet(f.Zones...)
+	if err != nil {
+		return nil, err
+	}
+	ed := set.Edit(edits, time.Time{})
+	for _, u := range ed.Unplaced {
+		return nil, fmt.Errorf("the edit cannot be written into a zone file: %s (%s): %s", u.Why, u.Detail, strings.Join(EditLines([]diag.Edit{u.Edit}), " "))
+	}
+	out := *f
+	out.Zones = ed.Set.Zones()
+	return &out, out.lint()
+}
+
+// Report runs the check, with the engine and its verification, over the fixture.
+func (f *Fixture) Report(t testing.TB, checks ...*diag.Check) (*diag.Report, engine.Config) {
+	t.Helper()
 	ctx := t.Context()
-	cfg := engine.Config{Checks: checks, Resolver: dnsq.NewCache(ctx, r), Now: func() time.Time { return Clock }, Version: "test"}
+	cfg := engine.Config{Checks: checks, Resolver: f.resolver(t), Now: func() time.Time { return Clock }, Version: "test"}
 	rep := engine.Run(ctx, cfg, f.Target)
 	engine.Verify(ctx, cfg, rep)
 	gate.Apply([]*diag.Report{rep}, true, Clock)

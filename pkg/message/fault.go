@@ -371,7 +371,7 @@ func (m *Message) lintWords(f *Field, value []byte, add func(Fault)) {
 		}
 		// §5 (1): white space between a word and what is beside it; in a comment
 		// or an address the parentheses, commas and brackets do as well.
-		glued := func(c byte) bool { return strings.IndexByte(" \t\r\n\"()<,:;", c) < 0 }
+		glued := func(c byte) bool { return strings.IndexByte(" \t\r\n\"()<,:;@", c) < 0 }
 		if w.Start > 0 && glued(s[w.Start-1]) || w.End < len(s) && glued(s[w.End]) {
 			add(inField(FaultWordGlued, f, at+w.Start, w.End-w.Start, ""))
 		}

@@ -35,8 +35,13 @@ type lines struct {
 
 const lineBuffer = 64 << 10
 
-func newLines(r io.Reader, off int64, num int) *lines {
-	return &lines{br: bufio.NewReaderSize(r, lineBuffer), off: off, num: num}
+func newLines(r *io.SectionReader, off int64, num int) *lines {
+	return &lines{br: newBuffer(r, r.Size()), off: off, num: num}
+}
+
+// newBuffer is a bufio.Reader no larger than what there is to read.
+func newBuffer(r io.Reader, size int64) *bufio.Reader {
+	return bufio.NewReaderSize(r, int(min(lineBuffer, size+1)))
 }
 
 // read reads a line and keeps at most max octets of its text. io.EOF if there
@@ -106,13 +111,7 @@ func (ls *lines) inspect(l *line, text []byte, max int) {
 
 // inspect counts what the next piece of the line has that it should not have.
 func (l *line) inspect(text []byte) {
-	plain := true
-	for _, c := range text {
-		if c >= 0x80 || c == 0 || c == '\r' {
-			plain = false
-			break
-		}
-	}
+	plain := bytes.IndexByte(text, '\r') < 0 && bytes.IndexByte(text, 0) < 0 && isASCII(text)
 	if !plain {
 		for i, c := range text {
 			switch {

@@ -117,9 +117,9 @@ func (p *Part) Raw() io.Reader {
 func (p *Part) Content() io.Reader {
 	switch p.Encoding {
 	case "base64":
-		return &base64Reader{r: bufio.NewReader(p.Raw())}
+		return &base64Reader{r: bufio.NewReaderSize(p.Raw(), base64Chunk)}
 	case "quoted-printable":
-		return &qpReader{br: bufio.NewReaderSize(p.Raw(), 8<<10)}
+		return &qpReader{br: bufio.NewReaderSize(p.Raw(), int(min(8<<10, p.Size+16)))}
 	}
 	return p.Raw()
 }

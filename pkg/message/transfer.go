@@ -5,18 +5,20 @@ import (
 	"bytes"
 )
 
+const base64Chunk = 4 << 10
+
 // base64Reader decodes base64 as decodeBase64 does.
 type base64Reader struct {
 	r    *bufio.Reader
 	acc  uint32
 	bits int
 	out  []byte
-	buf  [3 << 10]byte
+	buf  [base64Chunk]byte
 }
 
 func (b *base64Reader) Read(p []byte) (int, error) {
 	for len(b.out) == 0 {
-		in, err := b.r.Peek(4 << 10)
+		in, err := b.r.Peek(base64Chunk)
 		if len(in) == 0 {
 			return 0, err
 		}

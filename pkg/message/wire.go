@@ -24,8 +24,8 @@ type wire struct {
 	err  error
 }
 
-func newWire(r io.Reader, mbox bool) *wire {
-	return &wire{br: bufio.NewReaderSize(r, lineBuffer), mbox: mbox}
+func newWire(r *io.SectionReader, mbox bool) *wire {
+	return &wire{br: newBuffer(r, r.Size()), mbox: mbox}
 }
 
 func (w *wire) Read(p []byte) (int, error) {

@@ -212,21 +212,18 @@ func decodeBase64(s string) (out []byte, clean bool) {
 	return out, false
 }
 
-func base64Value(c byte) int {
-	switch {
-	case c >= 'A' && c <= 'Z':
-		return int(c - 'A')
-	case c >= 'a' && c <= 'z':
-		return int(c-'a') + 26
-	case c >= '0' && c <= '9':
-		return int(c-'0') + 52
-	case c == '+':
-		return 62
-	case c == '/':
-		return 63
+// base64Values has the value of each letter of base64, -1 for the rest.
+var base64Values = func() (t [256]int8) {
+	for i := range t {
+		t[i] = -1
 	}
-	return -1
-}
+	for i, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/" {
+		t[c] = int8(i)
+	}
+	return t
+}()
+
+func base64Value(c byte) int { return int(base64Values[c]) }
 
 // decodeQ reads the Q encoding (RFC 2047 §4.2). A "=" without two hexadecimal
 // digits stands for itself.

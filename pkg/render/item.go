@@ -19,6 +19,7 @@ type item struct {
 	f      *diag.Finding
 	change diag.Change // "" unless it is of a diff
 	pair   *diag.Pair  // nil unless it is of a diff
+	run    *diag.Run
 }
 
 // items are the findings of a run in its order: target by target, check by
@@ -32,7 +33,7 @@ func items(r *diag.Run) []item {
 				continue
 			}
 			for j := range c.Findings {
-				out = append(out, item{target: &rep.Target, check: c.Check, f: &c.Findings[j]})
+				out = append(out, item{target: &rep.Target, check: c.Check, f: &c.Findings[j], run: r})
 			}
 		}
 	}
@@ -40,7 +41,7 @@ func items(r *diag.Run) []item {
 		for i := range d.Pairs {
 			p := &d.Pairs[i]
 			if f := p.Finding(); f != nil && p.Check != nil {
-				out = append(out, item{&d.Target, p.Check, f, p.Change, p})
+				out = append(out, item{&d.Target, p.Check, f, p.Change, p, r})
 			}
 		}
 	}
@@ -91,18 +92,54 @@ func important(list []item) []item {
 }
 
 // place is the line of a file that an item is about: of the zone file that
-// holds its record, else the line that names its target. ok is false if the
-// finding stands in no file, as with records of the live DNS.
+// holds its record, else in a diff that of the change which brought it, else the
+// line that names its target. ok is false if the finding stands in no file, as
+// with records of the live DNS.
 func (it *item) place(o Options) (p diag.Place, ok bool) {
 	for _, e := range it.f.Evidence {
 		if e.File != "" && e.Line > 0 {
 			return diag.Place{File: o.file(e.File), Line: e.Line}, true
 		}
 	}
+	if e := it.brought(); e != nil {
+		return diag.Place{File: o.file(e.File), Line: e.Line}, true
+	}
 	if n := it.target.Named; n.File != "" {
 		return diag.Place{File: o.file(n.File), Line: max(n.Line, 1)}, true
 	}
 	return diag.Place{}, false
+}
+
+// brought is the record in a file that brought an item of a diff: one that it
+// rests on, else the first that changed at or below its domain; nil if there is
+// none.
+func (it *item) brought() *diag.Evidence {
+	if it.change != diag.New && it.change != diag.Undecided {
+		return nil
+	}
+	inFile := func(c *diag.RecordChange) *diag.Evidence {
+		for i := range c.New {
+			if e := &c.New[i]; e.File != "" && e.Line > 0 {
+				return e
+			}
+		}
+		return nil
+	}
+	for _, n := range it.pair.Changes {
+		if n >= 0 && n < len(it.run.Changes) {
+			if e := inFile(&it.run.Changes[n]); e != nil {
+				return e
+			}
+		}
+	}
+	for i := range it.run.Changes {
+		if c := &it.run.Changes[i]; c.Name == it.target.Domain || strings.HasSuffix(c.Name, "."+it.target.Domain) {
+			if e := inFile(c); e != nil {
+				return e
+			}
+		}
+	}
+	return nil
 }
 
 // file is the name of a file from the folder of the repository, with slashes.

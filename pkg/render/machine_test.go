@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -162,4 +163,23 @@ var wellFormed = map[string]func(testing.TB, *diag.Run, []byte){
 	"junit":  func(t testing.TB, _ *diag.Run, b []byte) { validJUnit(t, b) },
 	"github": func(t testing.TB, _ *diag.Run, b []byte) { commands(t, b) },
 	"html":   func(t testing.TB, _ *diag.Run, b []byte) { validHTML(t, b) },
+}
+
+// A finding of a diff that no record of its own stands behind is where the change
+// is that brought it, not where the domain is named.
+func TestBrought(t *testing.T) {
+	r := sampleChange()
+	at := func(n int) string {
+		p, _ := items(r)[n].place(Options{})
+		return fmt.Sprint(p.File, ":", p.Line)
+	}
+	for n, want := range []string{"new/shop.zone:12", "new/shop.zone:12", "new/shop.zone:12", "old/shop.zone:11", "new/shop.zone:12", "new/shop.zone:12"} {
+		if got := at(n); got != want {
+			t.Errorf("item %d is at %s, want %s", n, got, want)
+		}
+	}
+	r.Changes[0].New = nil
+	if got, want := at(4), "new/shop.zone:7"; got != want {
+		t.Errorf("without a new record: %s, want %s", got, want)
+	}
 }

@@ -2,6 +2,7 @@ package zone
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -290,5 +291,32 @@ func TestPatchConcurrent(t *testing.T) {
 		if got, want := <-done, `zone found x.y.w.example.com="n" ttl=3600|zone nxdomain ttl=3600`; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
+	}
+}
+
+func TestCompose(t *testing.T) {
+	e := func(name, old, new string) diag.Edit { return diag.Edit{Name: name, Type: "TXT", Old: old, New: new} }
+	for _, c := range []struct {
+		what              string
+		first, then, want []diag.Edit
+	}{
+		{"changed twice", []diag.Edit{e("a", "1", "2")}, []diag.Edit{e("A.", "2", "3")}, []diag.Edit{e("a", "1", "3")}},
+		{"added, then changed", []diag.Edit{e("a", "", "2")}, []diag.Edit{e("a", "2", "3")}, []diag.Edit{e("a", "", "3")}},
+		{"added, then removed", []diag.Edit{e("a", "", "2")}, []diag.Edit{e("a", "2", "")}, nil},
+		{"removed, then put back", []diag.Edit{e("a", "1", "")}, []diag.Edit{e("a", "", "1")}, nil},
+		{"removed, then another", []diag.Edit{e("a", "1", "")}, []diag.Edit{e("a", "", "2")}, []diag.Edit{e("a", "1", ""), e("a", "", "2")}},
+		{"changed, then removed", []diag.Edit{e("a", "1", "2")}, []diag.Edit{e("a", "2", "")}, []diag.Edit{e("a", "1", "")}},
+		{"changed back", []diag.Edit{e("a", "1", "2")}, []diag.Edit{e("a", "2", "1")}, nil},
+		{"another name", []diag.Edit{e("a", "1", "2")}, []diag.Edit{e("b", "2", "3")}, []diag.Edit{e("a", "1", "2"), e("b", "2", "3")}},
+		{"cut anew", nil, []diag.Edit{e("a", "1", "1")}, []diag.Edit{e("a", "1", "1")}},
+		{"two alike in one set are two", []diag.Edit{e("a", "", "1"), e("a", "1", "2")}, nil, []diag.Edit{e("a", "", "1"), e("a", "1", "2")}},
+	} {
+		got, err := Compose(c.first, c.then)
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %+v %v", c.what, got, err)
+		}
+	}
+	if _, err := Compose(nil, []diag.Edit{{Name: "a..b", Type: "TXT", New: "x"}}); err == nil {
+		t.Error("a name that is none")
 	}
 }
