@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -112,26 +113,34 @@ func RecordOf(name, typ, text string) (dnsq.RR, error) {
 		}
 		return rr, nil
 	}
+	if err := dataOf(&rr, text); err != nil {
+		return dnsq.RR{}, fmt.Errorf("edit of %s %s: %w", n, t, err)
+	}
+	return rr, nil
+}
+
+// dataOf reads the data of a record, whose names are absolute, from one line.
+func dataOf(rr *dnsq.RR, text string) error {
 	l := lexer{file: "edit", src: []byte(text), line: 1}
 	var e entry
 	var words []word
 	for l.next(&e) {
 		switch {
 		case e.err != nil:
-			return dnsq.RR{}, fmt.Errorf("edit of %s %s: %s", n, t, e.err.Msg)
+			return errors.New(e.err.Msg)
 		case len(e.tokens) > 0 && len(words) > 0:
-			return dnsq.RR{}, fmt.Errorf("edit of %s %s: more than one line", n, t)
+			return errors.New("more than one line")
 		case e.commentAt >= 0:
-			return dnsq.RR{}, fmt.Errorf("edit of %s %s: a semicolon outside quotes", n, t)
+			return errors.New("a semicolon outside quotes")
 		}
 		for _, tok := range e.tokens {
 			words = append(words, word{text[tok.start:tok.end], tok.quoted, tok.glued})
 		}
 	}
-	if err := parseRData(&rr, words, "."); err != nil {
-		return dnsq.RR{}, fmt.Errorf("edit of %s %s: %s", n, t, err.msg)
+	if err := parseRData(rr, words, "."); err != nil {
+		return errors.New(err.msg)
 	}
-	return rr, nil
+	return nil
 }
 
 // FormatEdit is an edit as lines of a zone file to take out and to put in,

@@ -58,28 +58,38 @@ func Patch(under dnsq.Resolver, edits []diag.Edit) (dnsq.Resolver, error) {
 			}
 			rr, *side.to = r, &r
 		}
-		switch rr.Type {
-		case dnsq.TypeNS, dnsq.TypeDNAME, dnsq.TypeSOA, typeDS:
+		if reachesBeyond(rr.Type) {
 			return nil, fmt.Errorf("edit of %s %s: its effect reaches beyond the name and cannot be tried", rr.Name, rr.Type)
 		}
-		n := p.names[rr.Name]
-		if n == nil {
-			n = &patchedName{edits: map[dnsq.Type][]change{}}
-			p.names[rr.Name] = n
-			if isWild(rr.Name) {
-				p.wild = append(p.wild, rr.Name)
-			}
-		}
-		n.edits[rr.Type] = append(n.edits[rr.Type], c)
-		if c.new != nil {
-			if !n.adds {
-				p.added = append(p.added, rr.Name)
-			}
-			n.adds = true
-			n.addsData = n.addsData || !besides(rr.Type) && rr.Type != dnsq.TypeCNAME
-		}
+		p.put(rr.Name, rr.Type, c)
 	}
 	return p, nil
+}
+
+// reachesBeyond reports whether records of a type change answers for more than
+// their own name.
+func reachesBeyond(t dnsq.Type) bool {
+	return t == dnsq.TypeNS || t == dnsq.TypeDNAME || t == dnsq.TypeSOA || t == typeDS
+}
+
+func (p *patch) put(name string, t dnsq.Type, c change) *patchedName {
+	n := p.names[name]
+	if n == nil {
+		n = &patchedName{edits: map[dnsq.Type][]change{}, whole: map[dnsq.Type]bool{}}
+		p.names[name] = n
+		if isWild(name) {
+			p.wild = append(p.wild, name)
+		}
+	}
+	n.edits[t] = append(n.edits[t], c)
+	if c.new != nil {
+		if !n.adds {
+			p.added = append(p.added, name)
+		}
+		n.adds = true
+		n.addsData = n.addsData || !besides(t) && t != dnsq.TypeCNAME
+	}
+	return n
 }
 
 // Compose makes one set of edits of those that are made first and those that are
@@ -150,6 +160,9 @@ type change struct{ old, new *dnsq.RR }
 type patchedName struct {
 	edits          map[dnsq.Type][]change
 	adds, addsData bool // some New; some New that may not stand beside a CNAME
+	// whole are the types of which the edits are all there is: what under has is
+	// replaced.
+	whole map[dnsq.Type]bool
 }
 
 type patch struct {
@@ -223,7 +236,10 @@ func (p *patch) local(ctx context.Context, q dnsq.Question) (a *dnsq.Answer, nex
 	}
 	base, err := p.under.Ask(ctx, q)
 	if err != nil {
-		return nil, "", err
+		if !n.whole[q.Type] {
+			return nil, "", err
+		}
+		base = unknownBefore(q)
 	}
 	// A name that answers, but not with records of its own, gets none of the
 	// wildcard's once it has one (RFC 4592 §2.2.1).
@@ -250,11 +266,17 @@ func (p *patch) local(ctx context.Context, q dnsq.Question) (a *dnsq.Answer, nex
 		return base, "", nil
 	}
 	rrs := base.RRs
-	if isAlias {
-		rrs = nil // the records are those of another name
+	if isAlias || n.whole[q.Type] {
+		rrs = nil // the records are those of another name, or replaced
 	}
 	a, err = apply(q, rrs, base, changes, own)
 	return a, "", err
+}
+
+// unknownBefore stands for what could not be learnt of a set that is replaced as
+// a whole.
+func unknownBefore(q dnsq.Question) *dnsq.Answer {
+	return &dnsq.Answer{Question: q, Outcome: dnsq.NXDomain, TTL: DefaultTTL}
 }
 
 // answers reports whether there is anything that a wildcard may have given.
@@ -269,6 +291,9 @@ func (n *patchedName) depends(t dnsq.Type, base *dnsq.Answer) bool {
 	changes := n.edits[t]
 	if changes == nil {
 		return n.adds
+	}
+	if n.whole[t] {
+		return false
 	}
 	for _, c := range changes {
 		if c.new == nil {
@@ -338,7 +363,10 @@ func apply(q dnsq.Question, rrs []dnsq.RR, base *dnsq.Answer, changes []change, 
 		if c.new != nil {
 			adds = true
 			s = slot{rr: *c.new, touched: true}
-			s.rr.Name, s.rr.TTL = q.Name, ttl
+			s.rr.Name = q.Name
+			if s.rr.TTL == 0 {
+				s.rr.TTL = ttl
+			}
 		}
 		if at >= 0 {
 			slots[at] = s // a zero record is left out below
@@ -383,7 +411,10 @@ func (p *patch) atAlias(ctx context.Context, q dnsq.Question, n *patchedName, ch
 	cq := dnsq.Question{Name: q.Name, Type: dnsq.TypeCNAME}
 	base, err := p.under.Ask(ctx, cq)
 	if err != nil {
-		return nil, "", err
+		if !n.whole[cq.Type] {
+			return nil, "", err
+		}
+		base = unknownBefore(cq)
 	}
 	if len(base.Chain) > 0 {
 		return nil, "", malformed(q, "the name is below a DNAME: a record there would not be seen")
@@ -394,7 +425,11 @@ func (p *patch) atAlias(ctx context.Context, q dnsq.Question, n *patchedName, ch
 			return nil, "", err
 		}
 	}
-	c, err := apply(cq, base.RRs, base, changes, own)
+	was := base.RRs
+	if n.whole[cq.Type] {
+		was = nil
+	}
+	c, err := apply(cq, was, base, changes, own)
 	if err != nil {
 		e := *dnsq.AsError(cq, err)
 		e.Question = q
