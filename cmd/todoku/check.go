@@ -27,6 +27,7 @@ import (
 // runFlags are the flags of every command that runs checks.
 type runFlags struct {
 	zones         []string
+	recordSets    []string
 	offline       bool
 	servers       []string
 	record        string
@@ -68,7 +69,14 @@ func (f *runFlags) addReport(cmd *cobra.Command) {
 // DNS to look at.
 func (f *runFlags) addZones(cmd *cobra.Command) {
 	fl := cmd.Flags()
+	f.addRecordSets(cmd)
 	fl.StringArrayVar(&f.zones, "zone", nil, "zone `FILE[@ORIGIN]` that answers for its origin in place of the DNS; a folder of them, or - (repeatable)")
+}
+
+// addRecordSets is the flag for records that are proposed one by one.
+func (f *runFlags) addRecordSets(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.recordSets, "record-set", nil,
+		"what if: `RECORD` such as 'example.com TXT \"v=spf1 -all\"' in place of all of its name and type (repeatable)")
 }
 
 // addDNS is where answers come from, and how long they may take.
@@ -139,9 +147,7 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, g *ga
 		if texts != nil {
 			setTexts(t, texts)
 		}
-		if p.zones != nil {
-			t.SelectorHints = zone.SelectorsIn(t.DKIMDomain, p.zones)
-		}
+		t.SelectorHints = zone.SelectorsIn(t.DKIMDomain, p.zones, p.proposed())
 		if p.replay != nil {
 			t.SelectorHints = hintsFor(p.replay.Hints, t)
 		}
@@ -157,6 +163,9 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, g *ga
 	var resolver dnsq.Resolver = stack
 	if p.zones != nil {
 		resolver = p.zones.Overlay(stack)
+	}
+	if p.records != nil {
+		resolver = p.records.Over(resolver)
 	}
 	// Outermost, so that what the zone files said is kept too.
 	var recorder *dnsq.Recorder
@@ -223,8 +232,9 @@ type plan struct {
 	servers []dnsq.Server
 	server  string // for the head of the report
 	zones   *zone.Set
-	files   bool     // zones are files that the person gave
-	record  *os.File // nil without --record
+	files   bool             // zones are files that the person gave
+	records *zone.RecordSets // nil without --record-set
+	record  *os.File         // nil without --record
 	replay  *dnsq.Recording
 	rules   []dnsq.Rule // that put the keys of blocklists into names
 	keyed   []string    // services with a key
@@ -312,6 +322,12 @@ func (f *runFlags) sources(p *plan, s stdio) error {
 		}
 		tellPassed(s, "--zone", set)
 		p.zones, p.files = set, true
+	}
+	if f.recordSets != nil {
+		var err error
+		if p.records, err = zone.ParseRecordSets(f.recordSets, "--record-set"); err != nil {
+			return usagef("--record-set %v", err)
+		}
 	}
 	switch {
 	case f.replay != "" && (f.record != "" || f.servers != nil):

@@ -48,6 +48,7 @@ whether it does. 0: it does not.`,
 		Example: `  todoku diff --old live --new shop.example.zone
   todoku diff --old main/zones --new branch/zones --offline
   todoku diff --old live --new shop.example.zone --ip 192.0.2.25 shop.example
+  todoku diff --record-set 'shop.example TXT "v=spf1 mx -all"'            against the live DNS
   git show HEAD~1:shop.example.zone | todoku diff --old - --new shop.example.zone`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,6 +57,7 @@ whether it does. 0: it does not.`,
 	}
 	f.targetFlags.add(cmd)
 	f.addReport(cmd)
+	f.addRecordSets(cmd)
 	f.addDNS(cmd, diffTimeout)
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.old, "old", nil, "`ZONE` before the change: FILE[@ORIGIN], a folder, - or live (repeatable)")
@@ -68,6 +70,9 @@ type side struct {
 	flag  string
 	zones *zone.Set // nil: the live DNS
 	label string
+	// records are those of --record-set, which the new side alone has; nil
+	// without any.
+	records *zone.RecordSets
 }
 
 // sideOf reads the zones of one side.
@@ -97,13 +102,27 @@ func (f *diffFlags) sides(s stdio) (old, new *side, err error) {
 	if slices.Contains(f.old, "-") && slices.Contains(f.new, "-") {
 		return nil, nil, usagef("--old - and --new - cannot both be the standard input: give a file for one of them")
 	}
-	if old, err = f.sideOf("--old", f.old, s); err != nil {
+	var records *zone.RecordSets
+	before := f.old
+	if f.recordSets != nil {
+		if records, err = zone.ParseRecordSets(f.recordSets, "--record-set"); err != nil {
+			return nil, nil, usagef("--record-set %v", err)
+		}
+		if len(before) == 0 {
+			before = []string{live}
+		}
+	}
+	if old, err = f.sideOf("--old", before, s); err != nil {
 		return nil, nil, err
 	}
-	if new, err = f.sideOf("--new", f.new, s); err != nil {
+	// The records alone are a change: of what there was.
+	if records != nil && len(f.new) == 0 {
+		new = &side{flag: "--record-set", zones: old.zones, label: "--record-set"}
+	} else if new, err = f.sideOf("--new", f.new, s); err != nil {
 		return nil, nil, err
 	}
-	if old.zones == nil && new.zones == nil {
+	new.records = records
+	if old.zones == nil && new.zones == nil && records == nil {
 		return nil, nil, usagef("--old live and --new live are the same: give zone files for one of them")
 	}
 	if f.offline && f.replay == "" {
@@ -129,7 +148,7 @@ func (f *diffFlags) sides(s stdio) (old, new *side, err error) {
 // targets are the domains that the diff judges.
 func (f *diffFlags) targets(cmd *cobra.Command, args []string, old, new *side) ([]diag.Target, error) {
 	var out []diag.Target
-	names := zone.MailNames(old.zones, new.zones)
+	names := zone.MailNames(old.zones, new.zones, new.proposed())
 	if len(args) > 0 {
 		place := map[string]diag.Place{}
 		for _, n := range names {
@@ -219,7 +238,7 @@ func (f *diffFlags) diff(ctx context.Context, cmd *cobra.Command, s stdio, args 
 		t := &targets[i]
 		t.Blocklists.Keyed, t.Blocklists.Server = p.keyed, p.server
 		// Of both sides: a key that goes is asked for on the side that has it not.
-		t.SelectorHints = zone.SelectorsIn(t.DKIMDomain, old.zones, new.zones)
+		t.SelectorHints = zone.SelectorsIn(t.DKIMDomain, old.zones, new.zones, new.proposed())
 	}
 	cfg := engine.Config{Checks: p.checks, Version: version, Server: p.server, Now: func() time.Time { return p.started }}
 	run := engine.Diff(ctx, cfg, old.over(live, nil), new.over(live, old), targets)
@@ -242,14 +261,30 @@ func (f *diffFlags) diff(ctx context.Context, cmd *cobra.Command, s stdio, args 
 // over is the side as the engine compares it: its zones over under, and what
 // their text says, beside that of the side before it where there is one.
 func (d *side) over(under dnsq.Resolver, before *side) engine.Side {
-	if d.zones == nil {
-		return engine.Side{Resolver: under}
+	out := engine.Side{Resolver: under}
+	if d.zones != nil {
+		texts := zone.Lint(d.zones)
+		if before != nil && before.zones != nil {
+			texts.Lints = append(texts.Lints, zone.LintChange(before.zones, d.zones)...)
+		}
+		if d.records != nil {
+			texts = d.records.Replace(texts)
+		}
+		out.Resolver = d.zones.Overlay(under)
+		out.Prepare = func(t *diag.Target) { setTexts(t, texts) }
 	}
-	texts := zone.Lint(d.zones)
-	if before != nil && before.zones != nil {
-		texts.Lints = append(texts.Lints, zone.LintChange(before.zones, d.zones)...)
+	if d.records != nil {
+		out.Resolver = d.records.Over(out.Resolver)
 	}
-	return engine.Side{Resolver: d.zones.Overlay(under), Prepare: func(t *diag.Target) { setTexts(t, texts) }}
+	return out
+}
+
+// proposed are the records of --record-set as zones, nil without any.
+func (d *side) proposed() *zone.Set {
+	if d.records == nil {
+		return nil
+	}
+	return d.records.Zones()
 }
 
 // diffVerdict turns a diff into an exit code.

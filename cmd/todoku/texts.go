@@ -27,11 +27,23 @@ func setTexts(t *diag.Target, z *diag.ZoneFiles) {
 func (p *plan) texts() (*diag.ZoneFiles, error) {
 	switch {
 	case p.files:
-		return zone.Lint(p.zones), nil
+		z := zone.Lint(p.zones)
+		if p.records != nil {
+			z = p.records.Replace(z)
+		}
+		return z, nil
 	case p.replay != nil && p.replay.Context != nil:
 		return readTexts(p.replay.Context)
 	}
 	return nil, nil
+}
+
+// proposed are the records of --record-set as zones, nil without any.
+func (p *plan) proposed() *zone.Set {
+	if p.records == nil {
+		return nil
+	}
+	return p.records.Zones()
 }
 
 // A recorded is what a recording keeps beside the answers: what the zone files
