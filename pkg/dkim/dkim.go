@@ -81,6 +81,21 @@
 // message while its body streams by, and [SecondOpinion] sets the verdict of
 // another library beside it. pkg/arc builds on the same parts.
 //
+// # Why a signature broke
+//
+// [Diagnose] answers that. The two hashes and the key tell whose change it was:
+// the body's, the header's, the key's. What kind of change is found by undoing
+// likely ones, one after the other, and hashing again: the last lines cut off,
+// whole lines taken out, "[list] " taken from the Subject, the author put back
+// into From, base64 turned back into 8bit, and so on. Once the hash is right, the
+// change is proven, exactly as it was made, for nobody hits a SHA-256 by chance.
+// Without proof it is likely at most, and said to be no more.
+//
+// An RSA signature helps: the public key opens it and shows the hash that was
+// signed. So a right key over another text can be told from a wrong key, and
+// thousands of trials cost one opening. Ed25519 shows nothing of the kind: there
+// a changed header and another key look alike until a trial succeeds.
+//
 // # Where the RFC leaves a choice
 //
 //   - Several TXT records at one selector: "the results are undefined"
