@@ -12,6 +12,11 @@
 //	                       (yes: the zones are zone files that were given)
 //	-- todoku.yaml --      an inventory, in place of target: its first domain is
 //	                       the target, its waivers are applied
+//	-- message --          in place of target: the mail that the run is about, as
+//	                       it lies in a file; "message crlf" writes its lines with
+//	                       CR LF, "message base64" decodes it first
+//	-- mail --             what a person says beside the message, "key: value" a
+//	                       line: receiver-host (repeatable), ip, helo, mail-from, now
 //	-- private-key --      the DKIM private key of --private-key, PEM
 //	-- zone NAME --        a zone file for NAME; "; want ID arg=value" behind a
 //	                       record: a finding ID rests on that very record
@@ -35,6 +40,7 @@ package checktest
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -55,7 +61,9 @@ import (
 	"github.com/todoku-mail/todoku/pkg/dkim"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/engine"
+	"github.com/todoku-mail/todoku/pkg/facts"
 	"github.com/todoku-mail/todoku/pkg/gate"
+	"github.com/todoku-mail/todoku/pkg/message"
 	"github.com/todoku-mail/todoku/pkg/zone"
 )
 
@@ -81,6 +89,8 @@ type Fixture struct {
 	AnswerOutside bool
 	marks         []mark
 	archive       *txtar.Archive
+	message       *message.Message
+	mail          facts.MailOptions
 }
 
 type mark struct {
@@ -156,6 +166,26 @@ func Load(path string) (*Fixture, error) {
 				return nil, fmt.Errorf("%s: %v", path, err)
 			}
 			f.Target = inv.Targets()[0]
+		case "message":
+			data := file.Data
+			switch arg {
+			case "":
+			case "crlf":
+				data = bytes.ReplaceAll(data, []byte("\n"), []byte("\r\n"))
+			case "base64":
+				if data, err = base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(data)), "")); err != nil {
+					return nil, fmt.Errorf("%s: message: %v", path, err)
+				}
+			default:
+				return nil, fmt.Errorf("%s: message %q: expected crlf, base64 or nothing", path, arg)
+			}
+			if f.message, err = message.Read(bytes.NewReader(data), "mail.eml", message.Options{}); err != nil {
+				return nil, fmt.Errorf("%s: %v", path, err)
+			}
+		case "mail":
+			if f.mail, err = parseMail(lines); err != nil {
+				return nil, fmt.Errorf("%s: %v", path, err)
+			}
 		case "private-key":
 			key := file.Data
 			f.Target.ProveKey = func(record string) error { return dkim.CheckPrivateKey(key, record) }
@@ -182,6 +212,10 @@ func Load(path string) (*Fixture, error) {
 		default:
 			return nil, fmt.Errorf("%s: unknown part %q", path, file.Name)
 		}
+	}
+	if f.message != nil && !hasTarget {
+		f.mail.Today = Clock
+		f.Target, hasTarget = facts.MailTarget(f.message, f.mail), true
 	}
 	if !hasTarget {
 		return nil, fmt.Errorf("%s: no target", path)
@@ -250,6 +284,35 @@ func fields(s string) []string {
 		out = append(out, cur.String())
 	}
 	return out
+}
+
+func parseMail(lines []string) (facts.MailOptions, error) {
+	var o facts.MailOptions
+	for _, l := range lines {
+		key, val, ok := strings.Cut(l, ":")
+		val = strings.TrimSpace(val)
+		var err error
+		switch {
+		case !ok:
+			err = fmt.Errorf("mail line %q: expected \"key: value\"", l)
+		case key == "receiver-host":
+			o.ReceiverHosts = append(o.ReceiverHosts, val)
+		case key == "ip":
+			o.Addr, err = netip.ParseAddr(val)
+		case key == "helo":
+			o.Helo = val
+		case key == "mail-from":
+			o.MailFrom = val
+		case key == "now":
+			o.Now, err = time.Parse(time.RFC3339, val)
+		default:
+			err = fmt.Errorf("mail key %q: expected receiver-host, ip, helo, mail-from or now", key)
+		}
+		if err != nil {
+			return o, err
+		}
+	}
+	return o, nil
 }
 
 func parseTarget(lines []string) (diag.Target, error) {

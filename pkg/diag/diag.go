@@ -352,6 +352,9 @@ const (
 
 // Applies reports whether the target has what the check needs to say anything.
 func (c *Check) Applies(t *Target) bool {
+	if t.Domain == "" && c.Needs.Input != MailInput {
+		return false // a message that names no domain: there is only the message to look at
+	}
 	return c.Needs.Input == NoInput || t.Inputs[c.Needs.Input]
 }
 
@@ -410,6 +413,10 @@ type Target struct {
 	// record; nil if none was given. The key itself is nowhere in the Target.
 	ProveKey   func(record string) error `json:"-"`
 	Blocklists Blocklists
+	// Message is the mail that the target was taken from: a *facts.Mail; nil
+	// without one. facts.MailOf reads it. Mail is what reports show of it.
+	Message any       `json:"-"`
+	Mail    *MailHead `json:"-"`
 	// Inputs are what the command was given beside names and addresses.
 	Inputs map[Input]bool `json:"-"`
 	// Declared is what an inventory says about the domain; nil without one.
@@ -458,6 +465,24 @@ func (t *Target) NeverSends() bool { return t.Declared != nil && t.Declared.Neve
 // TakesMail reports whether the domain is to have a way for mail to come in. One
 // that never sends need not, unless it is declared to.
 func (t *Target) TakesMail() bool { return !t.NeverSends() || t.Declared.Receives }
+
+// A MailHead is what the head of a report shows of a message. Its texts are
+// decoded, and hostile until a renderer has sanitised them.
+type MailHead struct {
+	File            string
+	Size            int64 // octets
+	From, To        string
+	Subject         string
+	Date, MessageID string
+	// Clock is the time for which the message is judged; ClockFrom is a code for
+	// where it is from: flag, received, topmost, date, now.
+	Clock     time.Time
+	ClockFrom string
+	// AddressFrom is a code for where the sending address is from: ip,
+	// receiver-host, known-receiver; "" if it is not known, and AddressUnknown then
+	// says why. Receiver is who received the message, if that decided it.
+	AddressFrom, AddressUnknown, Receiver string
+}
 
 // Blocklists say which DNS blocklists to ask beside the usual ones. A report
 // does not hold them.
