@@ -102,7 +102,11 @@ func run(ctx context.Context, args []string, s stdio) (code int) {
 		e = &exitError{exitUsage, err} // cobra's own: an unknown flag, a missing argument
 	}
 	if e.err != nil {
-		fmt.Fprintf(s.err, "todoku: %s\n", sanitizeLines(e.err.Error()))
+		text := "todoku: " + sanitizeLines(e.err.Error()) + "\n"
+		if s.env("GITHUB_ACTIONS") == "true" {
+			text = render.Defuse(text)
+		}
+		fmt.Fprint(s.err, text)
 	}
 	return e.code
 }

@@ -61,12 +61,8 @@ func runMarkdown(w io.Writer, r *diag.Run, cat *i18n.Catalog, o Options) error {
 	if m.left > 0 {
 		m.must(mdText(cat.N("md.cut", m.left, nil)) + "\n\n")
 	}
-	facts := []string{}
 	if r.Version != "" {
-		facts = append(facts, mdText(cat.T("foot.version", diag.Args{"version": r.Version})))
-	}
-	if len(facts) > 0 {
-		m.must("<sub>" + strings.Join(facts, " · ") + "</sub>\n")
+		m.must("<sub>" + mdPieces(cat.TPieces("foot.version", diag.Args{"version": r.Version})) + "</sub>\n")
 	}
 	_, err := io.WriteString(w, strings.TrimRight(m.String(), "\n")+"\n")
 	return err

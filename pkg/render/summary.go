@@ -28,8 +28,12 @@ func summary(w *bytes.Buffer, reports []*diag.Report, cat *i18n.Catalog, o Optio
 			s = diag.Pass
 		}
 		p.status(s)
-		p.put(p.say(names[i]))
-		p.pad(wide - columns(names[i]) + 2)
+		name := names[i]
+		if columns(name) > wide {
+			name = cond.Truncate(name, wide, "…")
+		}
+		p.put(p.say(name))
+		p.pad(wide - columns(name) + 2)
 		p.para(margin+wide+2, p.counts(r, cat)...)
 	}
 	w.Write(p.Bytes())
