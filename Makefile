@@ -14,7 +14,7 @@ test:
 
 # Real servers (unbound, nsd) on loopback, started and stopped by the tests.
 e2e:
-	$(GO) test -tags e2e -count=1 -run 'TestE2E' -v ./cmd/todoku
+	$(GO) test -tags e2e -count=1 -run 'TestE2E' -v ./cmd/todoku ./pkg/dkim
 
 # Figures as ratios: against the wire, the plain library call, or a simulated
 # round trip.

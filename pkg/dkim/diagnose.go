@@ -86,7 +86,7 @@ type Change struct {
 	Offset, Length int64
 	// Is is what stands there, Was what stood there when it was signed; at most
 	// [MaxChangeText] octets of it, "" for nothing. They may hold any octets. Of
-	// encoding-changed they are the names of the encodings.
+	// encoding-changed and charset-changed they are names of encodings and charsets.
 	Is, Was string
 }
 

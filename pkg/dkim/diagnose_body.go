@@ -5,6 +5,11 @@ import (
 	"crypto"
 	"hash"
 	"strings"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/encoding/unicode"
 )
 
 // A bodySearch undoes changes of a body until its hash is the one that was
@@ -167,12 +172,11 @@ func (s *bodySearch) run(raw []byte, h *Header) []Change {
 	t := s.text(b)
 	top := part{to: len(t.lines), ctype: "text/plain", encoding: "7bit"}
 	if f, ok := h.first("Content-Type"); ok {
-		top.ctype, top.boundary = mediaType(value(f))
+		top.mediaType(value(f))
 	}
 	if f, ok := h.first("Content-Transfer-Encoding"); ok {
 		top.encoding = strings.ToLower(value(f))
 	}
-	top.multi = strings.HasPrefix(top.ctype, "multipart/")
 	if len(b) != len(raw) && s.asGiven(raw) {
 		return []Change{{Kind: LineEnds, Index: -1, Offset: -1}}
 	}
@@ -203,10 +207,13 @@ func (s *bodySearch) run(raw []byte, h *Header) []Change {
 	if c := s.recoded(t, top, ps, nil); c != nil {
 		return c
 	}
+	if c := s.recharset(t, top, ps); c != nil {
+		return c
+	}
 	for _, p := range ps {
 		if p.depth == 1 && p.content < p.to {
 			sub := s.ofLines(t.lines[p.content:p.to])
-			inner := part{to: len(sub.lines), ctype: p.ctype, encoding: p.encoding, boundary: p.boundary, multi: p.multi}
+			inner := part{to: len(sub.lines), ctype: p.ctype, encoding: p.encoding, charset: p.charset, boundary: p.boundary, multi: p.multi}
 			var ips []part
 			if p.multi {
 				ips = parts(sub.lines, 0, len(sub.lines), p.boundary, 1, nil)
@@ -464,21 +471,26 @@ func contains(list []string, s string) bool {
 	return false
 }
 
+// leaves are the parts that hold something.
+func leaves(top part, ps []part) []part {
+	if !top.multi {
+		return []part{top}
+	}
+	var out []part
+	for _, p := range ps {
+		if !p.multi {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // recoded undoes changes of the transfer encoding: of all parts that have it,
 // and of one alone. around is the change that brought the body into a part.
 func (s *bodySearch) recoded(t *text, top part, ps []part, around *Change) []Change {
-	leaves := []part{top}
-	if top.multi {
-		leaves = leaves[:0]
-		for _, p := range ps {
-			if !p.multi {
-				leaves = append(leaves, p)
-			}
-		}
-	}
 	for _, r := range recodings {
 		var of []part
-		for _, p := range leaves {
+		for _, p := range leaves(top, ps) {
 			if contains(r.is, p.encoding) && p.content < p.to && (!r.text || strings.HasPrefix(p.ctype, "text/")) {
 				of = append(of, p)
 			}
@@ -498,50 +510,137 @@ func (s *bodySearch) recoded(t *text, top part, ps []part, around *Change) []Cha
 				was = was[:1] // the header says it, not the body
 			}
 			for _, w := range was {
-				if s.over || !s.spend(len(t.canon)) {
+				c := Change{Kind: EncodingChanged, Is: g[0].encoding, Was: w}
+				if out := s.tryParts(t, g, top.multi, c, r.do, "", w, around); out != nil {
+					return out
+				}
+				if s.over {
 					return nil
 				}
-				b := recode(t, g, r, w, top.multi)
-				n := s.text(b)
-				k := s.prefix(n, 0, len(n.lines))
-				if k < 0 {
-					if s.length < 0 || !s.whole(n, 0, len(n.lines)) {
-						continue
-					}
-					k = n.end
-				}
-				var out []Change
-				if around != nil {
-					out = append(out, *around)
-				}
-				c := Change{Kind: EncodingChanged, Index: -1, Offset: -1, Is: g[0].encoding, Was: w}
-				if around == nil {
-					c.Offset, c.Length = s.rawAt[g[0].content], s.rawAt[g[0].to]-s.rawAt[g[0].content]
-				}
-				out = append(out, c)
-				if k < n.end {
-					out = append(out, Change{Kind: FooterAdded, Index: -1, Offset: -1, Is: clip(string(n.join(k, len(n.lines))))})
-				}
-				return out
 			}
 		}
 	}
 	return nil
 }
 
+// The charsets that a text may have been in, and the transfer encodings that go
+// with them.
+var charsets = []struct {
+	name string
+	enc  encoding.Encoding
+	was  []string
+}{
+	{"iso-2022-jp", japanese.ISO2022JP, []string{"7bit"}},
+	{"utf-8", unicode.UTF8, []string{"8bit", "base64", "quoted-printable"}},
+	{"shift_jis", japanese.ShiftJIS, []string{"8bit", "base64", "quoted-printable"}},
+	{"euc-jp", japanese.EUCJP, []string{"8bit", "base64"}},
+	{"iso-8859-1", charmap.ISO8859_1, []string{"8bit", "quoted-printable"}},
+	{"windows-1252", charmap.Windows1252, []string{"8bit", "quoted-printable"}},
+}
+
+// recharset undoes a change of the charset, with the transfer encoding that goes
+// with it, in the parts of text that have one charset.
+func (s *bodySearch) recharset(t *text, top part, ps []part) []Change {
+	for _, is := range charsets {
+		var of []part
+		for _, p := range leaves(top, ps) {
+			if p.charset == is.name && strings.HasPrefix(p.ctype, "text/") && p.content < p.to {
+				of = append(of, p)
+			}
+		}
+		if len(of) == 0 {
+			continue
+		}
+		for _, was := range charsets {
+			if was.name == is.name {
+				continue
+			}
+			for _, cte := range was.was {
+				do := func(b []byte) []byte {
+					switch of[0].encoding {
+					case "base64":
+						b = toCRLF(decodeB64(b))
+					case "quoted-printable":
+						b = decodeQP(b)
+					}
+					plain, err := is.enc.NewDecoder().Bytes(b)
+					if err != nil {
+						return nil
+					}
+					if b, err = was.enc.NewEncoder().Bytes(plain); err != nil {
+						return nil
+					}
+					switch cte {
+					case "base64":
+						b = encodeB64(b, 76)
+					case "quoted-printable":
+						b = encodeQP(b)
+					}
+					return b
+				}
+				for _, name := range []string{was.name, strings.ToUpper(was.name)} {
+					c := Change{Kind: CharsetChanged, Is: is.name, Was: was.name}
+					if out := s.tryParts(t, of, top.multi, c, do, name, cte, nil); out != nil {
+						return out
+					}
+					if s.over {
+						return nil
+					}
+					if !top.multi {
+						break // the header says it, not the body
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// tryParts hashes the body with the parts of as do makes them, to its end and to
+// every line before. c is the change that this undoes.
+func (s *bodySearch) tryParts(t *text, of []part, nested bool, c Change, do func([]byte) []byte, charset, encoding string, around *Change) []Change {
+	if s.over || !s.spend(len(t.canon)) {
+		return nil
+	}
+	n := s.text(recode(t, of, nested, do, charset, encoding))
+	k := s.prefix(n, 0, len(n.lines))
+	if k < 0 {
+		if s.length < 0 || !s.whole(n, 0, len(n.lines)) {
+			return nil
+		}
+		k = n.end
+	}
+	var out []Change
+	c.Index, c.Offset = -1, -1
+	if around != nil {
+		out = append(out, *around)
+	} else {
+		c.Offset, c.Length = s.rawAt[of[0].content], s.rawAt[of[0].to]-s.rawAt[of[0].content]
+	}
+	out = append(out, c)
+	if k < n.end {
+		out = append(out, Change{Kind: FooterAdded, Index: -1, Offset: -1, Is: clip(string(n.join(k, len(n.lines))))})
+	}
+	return out
+}
+
 // recode makes a body in which the parts of are as they were, and their headers
 // say so.
-func recode(t *text, of []part, r recoding, was string, nested bool) []byte {
+func recode(t *text, of []part, nested bool, do func([]byte) []byte, charset, encoding string) []byte {
 	var out []byte
 	line := 0
 	for _, p := range of {
 		out = append(out, t.join(line, p.from)...)
 		for i := p.from; i < p.content; i++ {
-			l := t.lines[i]
-			name, val, ok := bytes.Cut(l, []byte(":"))
-			if ok && nested && strings.EqualFold(string(bytes.TrimSpace(name)), "Content-Transfer-Encoding") {
-				lead := val[:len(val)-len(bytes.TrimLeft(val, " \t"))]
-				l = append(append(append(append([]byte(nil), name...), ':'), lead...), was+"\r\n"...)
+			l := string(t.lines[i])
+			name, val, ok := strings.Cut(l, ":")
+			lower := strings.ToLower(l)
+			switch {
+			case ok && strings.EqualFold(strings.TrimSpace(name), "Content-Transfer-Encoding"):
+				l = name + ":" + val[:len(val)-len(strings.TrimLeft(val, " \t"))] + encoding + "\r\n"
+			case charset != "" && strings.Contains(lower, p.charset):
+				k := strings.Index(lower, p.charset)
+				l = l[:k] + charset + l[k+len(p.charset):]
 			}
 			out = append(out, l...)
 		}
@@ -550,9 +649,9 @@ func recode(t *text, of []part, r recoding, was string, nested bool) []byte {
 			// The CRLF before a delimiter is the delimiter's (RFC 2046 §5.1.1).
 			content = bytes.TrimSuffix(content, crlf)
 		}
-		content = r.do(content)
+		content = do(content)
 		out = append(out, content...)
-		if nested && !(was == "base64" && bytes.HasSuffix(content, crlf)) {
+		if nested && !(encoding == "base64" && bytes.HasSuffix(content, crlf)) {
 			out = append(out, '\r', '\n')
 		}
 		line = p.to

@@ -15,30 +15,39 @@ import (
 type part struct {
 	from, content, to int
 	ctype, encoding   string // media type and transfer encoding, in lower case
-	boundary          string
+	charset, boundary string
 	depth             int
 	multi             bool
 }
 
 const maxParts = 100
 
-// mediaType splits a Content-Type value: the type in lower case, its boundary.
-func mediaType(v string) (typ, boundary string) {
+// mediaType reads a Content-Type value: the type, in lower case, and two of its
+// parameters.
+func (p *part) mediaType(v string) {
 	typ, params, _ := strings.Cut(v, ";")
-	typ = strings.ToLower(strings.TrimSpace(typ))
-	if i := strings.Index(strings.ToLower(params), "boundary"); i >= 0 {
-		b := strings.TrimLeft(params[i+len("boundary"):], " \t")
-		if strings.HasPrefix(b, "=") {
-			b = strings.TrimLeft(b[1:], " \t")
-			if strings.HasPrefix(b, `"`) {
-				b, _, _ = strings.Cut(b[1:], `"`)
-			} else if j := strings.IndexAny(b, "; \t("); j >= 0 {
-				b = b[:j]
-			}
-			boundary = b
-		}
+	p.ctype = strings.ToLower(strings.TrimSpace(typ))
+	p.multi = strings.HasPrefix(p.ctype, "multipart/")
+	p.boundary = parameter(params, "boundary")
+	p.charset = strings.ToLower(parameter(params, "charset"))
+}
+
+func parameter(params, name string) string {
+	i := strings.Index(strings.ToLower(params), name)
+	if i < 0 {
+		return ""
 	}
-	return typ, boundary
+	b, ok := strings.CutPrefix(strings.TrimLeft(params[i+len(name):], " \t"), "=")
+	if !ok {
+		return ""
+	}
+	b = strings.TrimLeft(b, " \t")
+	if strings.HasPrefix(b, `"`) {
+		b, _, _ = strings.Cut(b[1:], `"`)
+	} else if j := strings.IndexAny(b, "; \t("); j >= 0 {
+		b = b[:j]
+	}
+	return b
 }
 
 // parts finds the MIME parts in lines from to, of a multipart with a boundary.
@@ -77,7 +86,7 @@ func onePart(lines [][]byte, from, to, depth int, out []part) []part {
 	field := func() {
 		switch strings.ToLower(name) {
 		case "content-type":
-			p.ctype, p.boundary = mediaType(val)
+			p.mediaType(val)
 		case "content-transfer-encoding":
 			p.encoding = strings.ToLower(strings.TrimSpace(val))
 		}
@@ -97,7 +106,6 @@ func onePart(lines [][]byte, from, to, depth int, out []part) []part {
 		name, val, _ = strings.Cut(l, ":")
 	}
 	field()
-	p.multi = strings.HasPrefix(p.ctype, "multipart/")
 	out = append(out, p)
 	if p.multi {
 		out = parts(lines, p.content, to, p.boundary, depth+1, out)

@@ -31,7 +31,7 @@ const (
 	WeakFuture      Weakness = "x-before-t"    // does not compare x= with t=
 	WeakOwnField    Weakness = "own-field"     // a dkim-signature in h= can select the signature itself
 	WeakBareCR      Weakness = "bare-cr"       // takes a bare CR for a line end or for white space
-	WeakHeader      Weakness = "header"        // reads a header in its own way: one without an empty line after it is an error, a colon with white space of other kinds before it
+	WeakHeader      Weakness = "header"        // reads a header in its own way: one without an empty line after it is an error, a line without a colon is a field
 	WeakPermanent   Weakness = "permanent"     // stops at the first thing that is wrong, so its kind of error may be another
 	WeakAllSkipped  Weakness = "skipped"       // evaluates all signatures, however many
 	WeakShortHeader Weakness = "too-large"     // takes a field of any size
@@ -49,6 +49,7 @@ type Opinion struct {
 	Err      error            // it could not read the message
 	bareCR   bool
 	noEnd    bool // the header has no empty line after it
+	oddField bool // a line of the header is no field
 }
 
 // An OpinionVerdict is what it says of one signature. Detail is its error text,
@@ -68,7 +69,7 @@ func SecondOpinion(ctx context.Context, v *Verifier, message io.Reader) *Opinion
 	if limit <= 0 {
 		limit = DefaultMax
 	}
-	seen := &watcher{o: o, r: message, line: true}
+	seen := &watcher{o: o, r: message}
 	vs, err := msgauth.VerifyWithOptions(seen, &msgauth.VerifyOptions{
 		MaxVerifications: limit,
 		LookupTXT: func(name string) ([]string, error) {
@@ -88,11 +89,15 @@ func SecondOpinion(ctx context.Context, v *Verifier, message io.Reader) *Opinion
 		},
 	})
 	if err != nil && !errors.Is(err, msgauth.ErrTooManySignatures) {
+		io.Copy(io.Discard, seen)
 		o.Err = err
 		return o
 	}
 	// What it did not read decides nothing for it, but may for us.
-	_, o.Err = io.Copy(io.Discard, seen)
+	io.Copy(io.Discard, seen)
+	if o.Err = seen.err; o.Err != nil {
+		return o
+	}
 	for _, x := range vs {
 		ov := OpinionVerdict{Domain: x.Domain, Verdict: Fail}
 		switch {
@@ -111,23 +116,42 @@ func SecondOpinion(ctx context.Context, v *Verifier, message io.Reader) *Opinion
 	return o
 }
 
-// A watcher sees bare CRs and the end of the header go by.
+// A watcher sees bare CRs and the header go by. What goes wrong in reading it
+// keeps to itself and ends the message there: go-msgauth leaves goroutines behind
+// otherwise.
 type watcher struct {
-	r    io.Reader
-	o    *Opinion
-	cr   bool
-	line bool // at the start of a line
+	r      io.Reader
+	o      *Opinion
+	cr     bool
+	header []byte // so far, while it has not ended
+	err    error
 }
 
 func (w *watcher) Read(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, io.EOF
+	}
 	n, err := w.r.Read(p)
 	b := p[:n]
-	if w.o.noEnd {
-		for _, c := range b {
-			if c == '\n' && w.line {
-				w.o.noEnd = false
+	if w.o.noEnd && n > 0 {
+		from := max(len(w.header)-3, 0)
+		w.header = append(w.header, b...)
+		for at := from; ; {
+			i := bytes.IndexByte(w.header[at:], '\n')
+			if i < 0 {
+				break
 			}
-			w.line = c == '\n' || w.line && c == '\r'
+			at += i + 1
+			rest := bytes.TrimPrefix(w.header[at:], crlf[:1])
+			if len(rest) > 0 && rest[0] == '\n' || at == 1 || at == 2 && w.header[0] == '\r' {
+				w.o.noEnd = false
+				w.look(w.header[:at])
+				break
+			}
+		}
+		if w.o.noEnd && len(w.header) > MaxHeader {
+			w.err = ErrHeaderTooLarge
+			return 0, io.EOF
 		}
 	}
 	if !w.o.bareCR && n > 0 {
@@ -136,19 +160,38 @@ func (w *watcher) Read(p []byte) (int, error) {
 		}
 		w.cr = b[n-1] == '\r'
 		if k := bytes.Count(b, crlf[:1]); k > 0 {
-			whole := bytes.Count(b, crlf)
 			if w.cr {
 				k--
 			}
-			if k != whole {
+			if k != bytes.Count(b, crlf) {
 				w.o.bareCR = true
 			}
 		}
 	}
-	if err == io.EOF && w.cr {
-		w.o.bareCR = true
+	if err == io.EOF {
+		w.o.bareCR = w.o.bareCR || w.cr
+		if w.o.noEnd {
+			w.look(w.header)
+		}
+	} else if err != nil {
+		w.err, err = err, io.EOF
 	}
 	return n, err
+}
+
+// look finds lines that are no fields, and names that are none.
+func (w *watcher) look(header []byte) {
+	for i, l := range splitLines(header) {
+		l = bytes.TrimRight(l, "\r\n")
+		if len(l) == 0 || i > 0 && (l[0] == ' ' || l[0] == '\t') {
+			continue
+		}
+		name, _, colon := bytes.Cut(l, []byte{':'})
+		if !colon || !isFieldName(string(bytes.TrimRight(name, " \t"))) {
+			w.o.oddField = true
+		}
+	}
+	w.header = nil
 }
 
 // A Difference is a signature of which go-msgauth says something else than we.
@@ -191,7 +234,7 @@ func (r *Report) Compare(o *Opinion) []Difference {
 
 func (o *Opinion) reading() []Weakness {
 	var out []Weakness
-	if o.noEnd {
+	if o.noEnd || o.oddField {
 		out = append(out, WeakHeader)
 	}
 	if o.bareCR {
@@ -213,6 +256,7 @@ func (v *Verification) weaknesses(theirs Verdict, o *Opinion) []Weakness {
 	}
 	ours := v.RFC8301
 	add(WeakBareCR, o.bareCR)
+	add(WeakHeader, o.oddField)
 	odd := strings.ContainsFunc(v.Raw, func(r rune) bool { return unicode.IsSpace(r) && !strings.ContainsRune(" \t\r\n", r) })
 	if theirs == Pass {
 		// It passes what does not.

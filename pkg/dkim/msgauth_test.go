@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/todoku-mail/todoku/pkg/dkim"
@@ -94,6 +97,32 @@ func TestWeaknesses(t *testing.T) {
 			t.Errorf("%s is not shown", w)
 		}
 	}
+}
+
+// A reader that fails leaves nothing behind and is no verdict.
+func TestOpinionErrors(t *testing.T) {
+	s := dkimtest.Signer{Key: ed, Domain: "example.com", Selector: "ed"}
+	msg := s.SignField(message()) + s.Sign(message())
+	before := runtime.NumGoroutine()
+	for i := range 200 {
+		r := io.MultiReader(strings.NewReader(msg[:len(msg)*i/200]), iotest.ErrReader(io.ErrUnexpectedEOF))
+		o := dkim.SecondOpinion(context.Background(), &dkim.Verifier{Resolver: zone()}, r)
+		if o.Err == nil || len(o.Verdicts) != 0 {
+			t.Fatalf("cut at %d: %v, %v", i, o.Err, o.Verdicts)
+		}
+	}
+	o := dkim.SecondOpinion(context.Background(), &dkim.Verifier{Resolver: zone()}, io.MultiReader(strings.NewReader("X: "), io.LimitReader(lines{}, 20<<20)))
+	if o.Err == nil {
+		t.Error("a header of 20 MB is read")
+	}
+	for range 100 {
+		if runtime.NumGoroutine() <= before+2 {
+			return
+		}
+		runtime.Gosched()
+		time.Sleep(time.Millisecond)
+	}
+	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 }
 
 // The suite: no difference without a name, and exactly these.
