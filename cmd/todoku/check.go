@@ -188,6 +188,7 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, g *ga
 	if err := stack.Close(); err != nil {
 		return &exitError{exitBroken, err}
 	}
+	p.options.FailOn = func(t *diag.Target) diag.Status { return f.threshold(g, t) }
 	if err := p.write(all, s); err != nil {
 		return err
 	}
@@ -271,10 +272,8 @@ func (f *runFlags) prepare(cmd *cobra.Command, s stdio) (*plan, error) {
 	if err := f.parseFixes(p); err != nil {
 		return nil, err
 	}
-	p.options = render.Options{Width: p.width, Color: p.color, Quiet: f.quiet, Verbose: f.detail, FailOn: diag.Fail}
-	if f.failOn == "warn" {
-		p.options.FailOn = diag.Warn
-	}
+	p.options = render.Options{Width: p.width, Color: p.color, Quiet: f.quiet, Verbose: f.detail}
+	p.options.FailOn = func(t *diag.Target) diag.Status { return f.threshold(&gating{}, t) }
 	p.options.Dir, p.options.Root = folders(s.env)
 	if err := f.sources(p, s); err != nil {
 		return nil, err

@@ -140,9 +140,9 @@ func runJUnit(w io.Writer, r *diag.Run, cat *i18n.Catalog, o Options) error {
 // junitOf is a check as a test: what decides is the worst that counts.
 func junitOf(r *diag.Report, c *diag.CheckReport, list []item, cat *i18n.Catalog, o Options) junitCase {
 	out := junitCase{Class: c.Check.Name, Time: xmlSeconds(c.Duration)}
-	failing := o.FailOn
-	if failing == diag.Skip {
-		failing = diag.Fail
+	failing := diag.Fail
+	if o.FailOn != nil {
+		failing = o.FailOn(&r.Target)
 	}
 	// Inconclusive ranks above a warning, and is no failure whatever the threshold.
 	fails := func(it *item) bool { w := it.weight(); return w != diag.Inconclusive && w >= failing }

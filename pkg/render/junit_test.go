@@ -158,7 +158,7 @@ func TestJUnitOutcomes(t *testing.T) {
 	crashed := only(alpha)
 	crashed.Reports[0].Checks[0].Panic = "boom\n\tgoroutine 1"
 	harmless := &diag.Kind{ID: "X-REFUSED", Status: diag.Inconclusive, Harmless: true}
-	warn := Options{FailOn: diag.Warn}
+	warn := Options{FailOn: func(*diag.Target) diag.Status { return diag.Warn }}
 	for _, c := range []struct {
 		why  string
 		r    *diag.Run
@@ -181,6 +181,19 @@ func TestJUnitOutcomes(t *testing.T) {
 		if got := outcomes(t, c.r, c.o)["spf shop.example"]; got != c.want {
 			t.Errorf("%s: %q, want %q", c.why, got, c.want)
 		}
+	}
+	// Each target has its own threshold.
+	strict := Options{FailOn: func(t *diag.Target) diag.Status {
+		if t.Domain == "strict.example" {
+			return diag.Warn
+		}
+		return diag.Fail
+	}}
+	two := only(alpha, diag.Finding{Kind: kNear})
+	two.Reports = append(two.Reports, only(alpha, diag.Finding{Kind: kNear}).Reports...)
+	two.Reports[1].Target.Domain = "strict.example"
+	if got := fmt.Sprint(outcomes(t, two, strict)); got != "map[spf shop.example:passed spf strict.example:failure SPF-NEAR-LOOKUP-LIMIT]" {
+		t.Error(got)
 	}
 	// Of a diff only what it brings fails.
 	got := fmt.Sprint(outcomes(t, sampleChange(), Options{}))

@@ -29,9 +29,9 @@ type Options struct {
 	// repository: formats that point another program at a line name the file from
 	// there. Both are absolute; "" leaves names as they are.
 	Dir, Root string
-	// FailOn is the status from which on a finding is a failure, in formats that
-	// know nothing between a failure and success. The zero value is diag.Fail.
-	FailOn diag.Status
+	// FailOn is the status from which on a finding about a target is a failure,
+	// in formats that know nothing between a failure and success; nil: diag.Fail.
+	FailOn func(*diag.Target) diag.Status
 }
 
 // A Format is one way to write what a run found: one report, several, or a diff.
