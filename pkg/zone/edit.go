@@ -196,6 +196,9 @@ func (s *Set) place(j *job) (*index, *Unplaced) {
 	if x == nil {
 		return nil, j.refuse(OutsideZones, "")
 	}
+	if x.zone.foreign {
+		return nil, j.refuse(Unsafe, "the zone is in no zone file syntax")
+	}
 	if r := x.step(q); r.kind == stepDelegated && q.Type != dnsq.TypeNS {
 		u := j.refuse(BelowCut, r.next)
 		if n := x.nodes[r.next]; n != nil {

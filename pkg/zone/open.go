@@ -20,7 +20,8 @@ import (
 // domain name (or "." for the root) and spec as a whole is no existing file.
 // Without it the origin is that of the SOA record, else the domain that the
 // file's name holds (example.com.zone, db.example.com, example.com), else the
-// first $ORIGIN. FILE "-" is the standard input. $INCLUDE takes files inside
+// first $ORIGIN. A FILE that ends in .yaml or .yml is read as octoDNS writes it
+// ([ParseOctoDNS]). FILE "-" is the standard input. $INCLUDE takes files inside
 // the folder of FILE only, also through symbolic links; none from the standard
 // input. An error is of type [Errors].
 func Open(spec string) (*Zone, error) {
@@ -37,7 +38,9 @@ func Open(spec string) (*Zone, error) {
 // Of a folder count
 //   - files with the name of a zone file: NAME.zone, NAME.db, NAME.dns, db.NAME;
 //   - and files that look like one inside: a $ORIGIN, $TTL, $INCLUDE or
-//     $GENERATE at the start of a line, or an SOA record.
+//     $GENERATE at the start of a line, or an SOA record;
+//   - octoDNS zones: NAME.yaml, and folders NAME. with the records in files of
+//     their own. Such a folder may also be named itself.
 //
 // Files that another one includes are part of that one. Hidden files, and those
 // that are nothing of the above, backups, journals, signed copies and folders are
@@ -69,6 +72,15 @@ func OpenAll(specs []string, stdin io.Reader) (*Set, error) {
 		if st, err := os.Stat(name); err == nil && st.IsDir() && name != "-" {
 			if origin != "" {
 				fail(name, fmt.Errorf("is a folder; @%s can only be said of one file", origin))
+				continue
+			}
+			if split := splitOrigin(name); split != "" {
+				z, err := openOctoSplit(name, split)
+				if err != nil {
+					fail(name, err)
+					continue
+				}
+				zones = append(zones, z)
 				continue
 			}
 			zs, ps, err := openFolder(name)
@@ -152,6 +164,10 @@ func openFile(spec, name, origin string, stdin io.Reader) (z *Zone, included []s
 		return fail(err)
 	} else if st.IsDir() {
 		return nil, nil, Errors{{File: name, Msg: "is a folder; a zone file is expected"}}
+	}
+	if isOctoDNS(name) {
+		z, err = openOcto(name, origin)
+		return z, nil, err
 	}
 	src, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err != nil {
@@ -240,6 +256,11 @@ func openFolder(dir string) ([]*Zone, []Passed, error) {
 			continue
 		case err != nil:
 			return nil, nil, Errors{{File: full, Msg: "cannot be read: " + reason(err), Err: err}}
+		case st.IsDir() && splitOrigin(full) != "":
+			z, err := openOctoSplit(full, splitOrigin(full))
+			read[base] = result{z, nil, err}
+			names = append(names, base)
+			continue
 		case st.IsDir():
 			why = "a folder inside the folder"
 		case !st.Mode().IsRegular():
@@ -247,7 +268,13 @@ func openFolder(dir string) ([]*Zone, []Passed, error) {
 		default:
 			why = leftover(base)
 		}
-		if why == "" && !namedZone(base) {
+		if why == "" && isOctoDNS(base) {
+			// example.com.yaml is a zone of octoDNS; production.yaml beside it is
+			// its configuration.
+			if nameOrigin(strings.TrimSuffix(base, filepath.Ext(base))) == "" {
+				why = "a YAML file whose name is no domain"
+			}
+		} else if why == "" && !namedZone(base) {
 			ok, err := looksLikeZone(full)
 			if err != nil {
 				return nil, nil, Errors{{File: full, Msg: "cannot be read: " + reason(err), Err: err}}

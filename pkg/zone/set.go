@@ -20,7 +20,8 @@ const maxChain = 16
 // A node is a name that exists in a zone: with records, or without because
 // only names below it have some (an empty non-terminal, RFC 4592 §2.2.2).
 type node struct {
-	sets []rrset
+	sets   []rrset
+	opaque []opaqueSet
 }
 
 type rrset struct {
@@ -65,6 +66,10 @@ func newIndex(z *Zone) *index {
 		}
 		x.add(rr)
 	}
+	for _, o := range z.opaque {
+		n := x.node(o.name)
+		n.opaque = append(n.opaque, o)
+	}
 	if soa := x.nodes[z.Origin].set(dnsq.TypeSOA); len(soa) > 0 && soa[0].SOA != nil {
 		// RFC 2308 §5: the minimum of the SOA's TTL and its MINIMUM field.
 		x.negTTL = min(soa[0].TTL, soa[0].SOA.Minimum)
@@ -72,19 +77,25 @@ func newIndex(z *Zone) *index {
 	return x
 }
 
-func (x *index) add(rr dnsq.RR) {
-	n := x.nodes[rr.Name]
+// node is the node of a name, which comes into being.
+func (x *index) node(name string) *node {
+	n := x.nodes[name]
 	if n == nil {
 		n = &node{}
-		x.nodes[rr.Name] = n
+		x.nodes[name] = n
 		// RFC 4592 §2.2.2: the names in between exist too.
-		for up := dnsq.Parent(rr.Name); up != x.origin && dnsq.AtOrBelow(up, x.origin); up = dnsq.Parent(up) {
+		for up := dnsq.Parent(name); up != x.origin && dnsq.AtOrBelow(up, x.origin); up = dnsq.Parent(up) {
 			if x.nodes[up] != nil {
 				break
 			}
 			x.nodes[up] = &node{}
 		}
 	}
+	return n
+}
+
+func (x *index) add(rr dnsq.RR) {
+	n := x.node(rr.Name)
 	for i := range n.sets {
 		s := &n.sets[i]
 		if s.typ != rr.Type {
@@ -395,6 +406,11 @@ func (x *index) at(n *node, q dnsq.Question, wild bool) stepResult {
 		// 3a: "if the data at the node is a CNAME, and QTYPE doesn't match CNAME".
 		if q.Type != dnsq.TypeCNAME && q.Type != typeANY {
 			return stepResult{kind: stepAlias, next: c[0].Host, ttl: c[0].TTL}
+		}
+	}
+	for _, o := range n.opaque {
+		if n.set(o.typ) == nil && (o.typ == q.Type || q.Type == typeANY) {
+			return stepResult{kind: stepBroken, next: o.why}
 		}
 	}
 	var rrs []dnsq.RR

@@ -78,6 +78,16 @@ type Zone struct {
 	ends    map[string]string // the origin in force at the end of each file
 	// foreign: the files are in no zone file syntax.
 	foreign bool
+	// opaque are sets that are there and whose records are not known.
+	opaque []opaqueSet
+}
+
+// An opaqueSet is a record set of which only the name, and maybe the type, is
+// known. Type 0: only that the name exists.
+type opaqueSet struct {
+	name string
+	typ  dnsq.Type
+	why  string
 }
 
 // A Span is where a record is written.
