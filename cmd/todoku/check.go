@@ -142,10 +142,16 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, g *ga
 	if err != nil {
 		return usagef("--replay %s: %v", f.replay, err)
 	}
+	names := zone.MailNames(p.zones)
 	for i := range targets {
 		t := &targets[i]
 		if texts != nil {
 			setTexts(t, texts)
+		}
+		if t.Named.File == "" {
+			if n := slices.IndexFunc(names, func(n zone.MailName) bool { return n.Domain == t.Domain }); n >= 0 {
+				t.Named = names[n].Place
+			}
 		}
 		t.SelectorHints = zone.SelectorsIn(t.DKIMDomain, p.zones, p.proposed())
 		if p.replay != nil {

@@ -148,7 +148,7 @@ func (f *diffFlags) sides(s stdio) (old, new *side, err error) {
 // targets are the domains that the diff judges.
 func (f *diffFlags) targets(cmd *cobra.Command, args []string, old, new *side) ([]diag.Target, error) {
 	var out []diag.Target
-	names := zone.MailNames(old.zones, new.zones, new.proposed())
+	names := zone.MailNames(new.zones, new.proposed(), old.zones) // the line of the new side, if both name a domain
 	if len(args) > 0 {
 		place := map[string]diag.Place{}
 		for _, n := range names {
