@@ -10,6 +10,7 @@ import (
 	"github.com/todoku-mail/todoku/checks/domain"
 	"github.com/todoku-mail/todoku/checks/gate"
 	"github.com/todoku-mail/todoku/checks/inventory"
+	"github.com/todoku-mail/todoku/checks/lock"
 	"github.com/todoku-mail/todoku/checks/mx"
 	"github.com/todoku-mail/todoku/checks/ptr"
 	"github.com/todoku-mail/todoku/checks/spf"
@@ -35,5 +36,6 @@ var All = []*diag.Check{
 	alignment.Check,
 	dnsbl.Check,
 	inventory.Check,
+	lock.Check,
 	gate.Check,
 }

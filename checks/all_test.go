@@ -56,6 +56,9 @@ func TestFixturesCoverEveryID(t *testing.T) {
 					t.Fatal(err)
 				}
 				f.AnswerOutside = true
+				if in := c.Needs.Input; in != diag.NoInput {
+					f.Target.Inputs = map[diag.Input]bool{in: true}
+				}
 				rep, _ := f.Report(t, checks.All...)
 				for i := range rep.Checks {
 					for j := range rep.Checks[i].Findings {

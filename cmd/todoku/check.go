@@ -103,7 +103,8 @@ func newCheck(s stdio) *cobra.Command {
   todoku check shop.example --ip 192.0.2.25 --zone shop.example.zone --fix zone | patch -p0
   todoku check shop.example --ip 192.0.2.25 -o json=report.json -o text
   todoku check --config todoku.yaml                          every domain of an inventory
-  todoku check --config todoku.yaml --baseline report.json   fail only for what is new`,
+  todoku check --config todoku.yaml --baseline report.json   fail only for what is new
+  todoku check --config todoku.yaml --locked                 what providers moved since todoku lock`,
 		Args:              func(_ *cobra.Command, args []string) error { return gf.args(args) },
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -158,8 +159,8 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, g *ga
 			t.SelectorHints = hintsFor(p.replay.Hints, t)
 		}
 		t.Blocklists.Keyed, t.Blocklists.Server = p.keyed, p.server
-		if !slices.ContainsFunc(p.checks, func(c *diag.Check) bool { return c.Applies(t) }) {
-			return usagef("--only %s: there is nothing for it to look at: the check zone needs zone files (--zone)", strings.Join(f.only, ","))
+		if !slices.ContainsFunc(p.checks, func(c *diag.Check) bool { return applies(c, t) }) {
+			return usagef("--only %s: there is nothing for it to look at: %s", strings.Join(f.only, ","), missing(p.checks))
 		}
 	}
 	stack, err := dnsq.New(ctx, opt)

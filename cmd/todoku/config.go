@@ -19,13 +19,17 @@ import (
 type gateFlags struct {
 	config   string
 	baseline string
+	locked   bool
+	lockFile string
 }
 
 func (g *gateFlags) add(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&g.config, "config", "", "inventory `FILE` (todoku.yaml): check all its domains, or only DOMAIN; its waivers apply")
 	fl.StringVar(&g.baseline, "baseline", "", "report `FILE` of -o json: only what is not in it counts for the exit code")
-	for _, name := range []string{"config", "baseline"} {
+	fl.BoolVar(&g.locked, "locked", false, "tell what has moved since todoku lock, and who moved it")
+	fl.StringVar(&g.lockFile, "lock-file", "", "lock `FILE` (default "+lockName+", beside the inventory if there is one)")
+	for _, name := range []string{"config", "baseline", "lock-file"} {
 		_ = cmd.MarkFlagFilename(name)
 	}
 }
@@ -50,8 +54,11 @@ func (g *gateFlags) load(cmd *cobra.Command, tf *targetFlags, rf *runFlags, doma
 	}
 	if g.config == "" {
 		t, err := tf.target(cmd, domain)
+		if err != nil {
+			return nil, err
+		}
 		out.targets = []diag.Target{t}
-		return out, err
+		return out, g.setLock(out.targets)
 	}
 	inv, err := loadInventory(g.config)
 	if err != nil {
@@ -77,7 +84,7 @@ func (g *gateFlags) load(cmd *cobra.Command, tf *targetFlags, rf *runFlags, doma
 		out.targets[i].Blocklists = lists
 	}
 	rf.inventory(cmd, inv)
-	return out, nil
+	return out, g.setLock(out.targets)
 }
 
 // loadInventory reads a todoku.yaml.
@@ -192,4 +199,21 @@ func tellBroken(s stdio, reports []*diag.Report) {
 			}
 		}
 	}
+}
+
+// missing names what the checks that were picked would need to have something to
+// look at.
+func missing(picked []*diag.Check) string {
+	var out []string
+	for _, c := range picked {
+		what := map[diag.Input]string{diag.ZoneInput: "zone files (--zone)", diag.InventoryInput: "an inventory (--config)",
+			diag.GateInput: "waivers in an inventory (--config)", diag.LockInput: "a lock file (--locked)"}[c.Needs.Input]
+		out = append(out, fmt.Sprintf("the check %s needs %s", c.Name, what))
+	}
+	return strings.Join(out, ", ")
+}
+
+// applies reports whether a check will have something to say about a target.
+func applies(c *diag.Check, t *diag.Target) bool {
+	return c.Applies(t) || c.Review != nil && len(t.Waivers) > 0
 }

@@ -159,7 +159,7 @@ it, who must act, and which record to publish.`,
 	root.PersistentFlags().String("color", "auto", "colour: auto, always or never (NO_COLOR is honoured)")
 	_ = root.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions(languages, cobra.ShellCompDirectiveNoFileComp))
 	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
-	root.AddCommand(newCheck(s), newMessage(s), newDiff(s), newDemo(s), newExplain(s), newList(s))
+	root.AddCommand(newCheck(s), newMessage(s), newLock(s), newDiff(s), newDemo(s), newExplain(s), newList(s))
 	return root
 }
 

@@ -17,6 +17,7 @@
 //	                       CR LF, "message base64" decodes it first
 //	-- mail --             what a person says beside the message, "key: value" a
 //	                       line: receiver-host (repeatable), ip, helo, mail-from, now
+//	-- todoku.lock --      a lock file, which may lack the target's domain
 //	-- private-key --      the DKIM private key of --private-key, PEM
 //	-- zone NAME --        a zone file for NAME; "; want ID arg=value" behind a
 //	                       record: a finding ID rests on that very record
@@ -186,6 +187,12 @@ func Load(path string) (*Fixture, error) {
 			if f.mail, err = parseMail(lines); err != nil {
 				return nil, fmt.Errorf("%s: %v", path, err)
 			}
+		case "todoku.lock":
+			l, err := gate.ReadLock(file.Data, file.Name)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %v", path, err)
+			}
+			f.Target.Lock, f.Target.Inputs = l.Domain(f.Target.Domain), map[diag.Input]bool{diag.LockInput: true}
 		case "private-key":
 			key := file.Data
 			f.Target.ProveKey = func(record string) error { return dkim.CheckPrivateKey(key, record) }

@@ -152,8 +152,13 @@ func (s *Snapshot) spf(n *spf.Node) *SnapshotSPF {
 	out := &SnapshotSPF{RR: n.RR}
 	out.Name = n.Domain
 	s.SPFAt[n.Domain] = out
-	if n.RR != nil {
+	switch {
+	case n.RR != nil:
 		out.Record = n.RR.Text()
+	case n.Problem != nil && n.Problem.Code == spf.ProblemMultiple: // an error, but not the lack of one
+		texts := slices.Clone(n.Problem.Records)
+		slices.Sort(texts)
+		out.Record = strings.Join(texts, "\n")
 	}
 	if n.Answer == nil && n.Problem != nil && n.Problem.Err != nil {
 		out.Unknown = append(out.Unknown, n.Problem.Err)
@@ -195,7 +200,8 @@ func (s *Snapshot) spf(n *spf.Node) *SnapshotSPF {
 	return out
 }
 
-// Networks sorts networks, IPv4 first, and leaves out what lies in another.
+// Networks sorts networks, IPv4 first, leaves out what lies in another, and joins
+// halves: the same addresses give the same networks, however they were written.
 func Networks(list []netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range list {
@@ -211,9 +217,53 @@ func Networks(list []netip.Prefix) []netip.Prefix {
 	for _, p := range out {
 		if n := len(kept); n == 0 || kept[n-1].Bits() > p.Bits() || !kept[n-1].Contains(p.Addr()) {
 			kept = append(kept, p)
+			for n := len(kept); n > 1 && halves(kept[n-2], kept[n-1]); n = len(kept) {
+				p := kept[n-2]
+				kept = append(kept[:n-2], netip.PrefixFrom(p.Addr(), p.Bits()-1))
+			}
 		}
 	}
 	return kept
+}
+
+// halves reports whether two different networks, a before b, are all of one that
+// is twice as large.
+func halves(a, b netip.Prefix) bool {
+	return a.Bits() == b.Bits() && a.Bits() > 0 && a.Addr().BitLen() == b.Addr().BitLen() &&
+		netip.PrefixFrom(b.Addr(), b.Bits()-1).Masked().Addr() == a.Addr()
+}
+
+// Without is what of the networks a lies in none of b, in the form of [Networks].
+func Without(a, b []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	var cut func(p netip.Prefix, b []netip.Prefix)
+	cut = func(p netip.Prefix, b []netip.Prefix) {
+		var inside []netip.Prefix
+		for _, q := range b {
+			switch {
+			case !p.Overlaps(q):
+			case q.Bits() <= p.Bits():
+				return
+			default:
+				inside = append(inside, q)
+			}
+		}
+		if inside == nil {
+			out = append(out, p)
+			return
+		}
+		low := netip.PrefixFrom(p.Addr(), p.Bits()+1)
+		// The upper half begins where its first bit is set.
+		addr := p.Addr().AsSlice()
+		addr[p.Bits()/8] |= 0x80 >> (p.Bits() % 8)
+		up, _ := netip.AddrFromSlice(addr)
+		cut(low, inside)
+		cut(netip.PrefixFrom(up, p.Bits()+1), inside)
+	}
+	for _, p := range Networks(a) {
+		cut(p, b)
+	}
+	return Networks(out)
 }
 
 func (s *Snapshot) mx() {

@@ -319,8 +319,11 @@ func (r *reader) str(p pair, what string) (string, bool) {
 	switch {
 	case !ok:
 		hint := ""
-		if _, b := p.value.(*ast.BoolNode); b {
+		switch p.value.(type) {
+		case *ast.BoolNode:
 			hint = "; put it in quotes if that is what you mean"
+		case *ast.MappingNode, *ast.MappingValueNode:
+			hint = "; text with a colon in it goes in quotes here"
 		}
 		r.bad(p.value, "%s is %s: expected %s%s", p.name, kindOf(p.value), what, hint)
 		return "", false
