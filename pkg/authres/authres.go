@@ -263,7 +263,8 @@ type parser struct {
 	f    *Field
 	open bool    // a comment has no end
 	held []token // comments inside the word that was read
-
+	// noQuote: a quotation mark has no partner; they are text from there on.
+	noQuote bool
 }
 
 func (p *parser) fault(code Code, start, end int) {
@@ -378,9 +379,10 @@ func (p *parser) word(b *strings.Builder, t *token) {
 		switch {
 		case space(c) || c == ';' || c == '(' && !p.open:
 			return
-		case c == '"':
+		case c == '"' && !p.noQuote:
 			end := quotedEnd(p.s, p.i)
 			if end < 0 {
+				p.noQuote = true
 				p.fault(NoEnd, p.i, p.i+1)
 				b.WriteByte(c)
 				p.i++

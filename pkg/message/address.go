@@ -105,6 +105,7 @@ type addressParser struct {
 	group   string
 	inGroup bool
 	open    bool // a comment has no end
+	noQuote bool // a quotation mark has no partner: they are text from there on
 	comment string
 	out     AddressList
 }
@@ -188,19 +189,22 @@ func (p *addressParser) words() []addrWord {
 			return out
 		}
 		start := p.i
-		switch c := p.s[p.i]; c {
-		case '<', '@', ',', ';', ':', '>':
+		switch c := p.s[p.i]; {
+		case strings.IndexByte("<@,;:>", c) >= 0:
 			return out
-		case '"':
+		case c == '"' && p.noQuote:
+			p.i++
+		case c == '"':
 			end := skipQuoted(p.s, p.i)
 			if end < 0 {
 				p.fault(FaultAddressSyntax, p.i, 1, false, "a quotation mark without its partner")
+				p.noQuote = true
 				p.i++
 				continue
 			}
 			p.i = end
 			out = append(out, addrWord{start, end, true})
-		case '.':
+		case c == '.':
 			p.i++
 			out = append(out, addrWord{start, p.i, false})
 		default:
@@ -456,9 +460,12 @@ func (p *addressParser) tail() {
 			}
 			p.i++
 		case '"':
-			if end := skipQuoted(p.s, p.i); end > 0 {
-				p.i = end
-				continue
+			if !p.noQuote {
+				if end := skipQuoted(p.s, p.i); end > 0 {
+					p.i = end
+					continue
+				}
+				p.noQuote = true
 			}
 			p.i++
 		default:

@@ -156,6 +156,13 @@ func (l *faultList) full(c FaultCode) bool {
 	return true
 }
 
+// in notes a fault in octets [at, at+n) of f.Raw.
+func (l *faultList) in(code FaultCode, f *Field, at, n int, detail string) {
+	if !l.full(code) {
+		l.add(inField(code, f, at, n, detail))
+	}
+}
+
 func (l *faultList) clone() *faultList {
 	return &faultList{slices.Clone(l.list), maps.Clone(l.kept), maps.Clone(l.last)}
 }
@@ -169,9 +176,7 @@ func (m *Message) lineFault(code FaultCode, l *line, at, n int64, header bool) {
 
 // fieldFault notes a fault in octets [at, at+n) of f.Raw.
 func (m *Message) fieldFault(code FaultCode, f *Field, at, n int, detail string) {
-	if !m.reading.full(code) {
-		m.reading.add(inField(code, f, at, n, detail))
-	}
+	m.reading.in(code, f, at, n, detail)
 }
 
 func inField(code FaultCode, f *Field, at, n int, detail string) Fault {
@@ -227,46 +232,45 @@ func (m *Message) Faults(o LintOptions) []Fault {
 		o.Past = DefaultPast
 	}
 	out := m.reading.clone()
-	add := out.add
 	if m.LineEnds.LF > 0 && m.LineEnds.CRLF > 0 {
 		code := FaultBareLF
 		if m.LineEnds.LF > m.LineEnds.CRLF {
 			code = FaultMixedEnds
 		}
-		add(Fault{Code: code, Line: m.LineEnds.FirstLF, More: max(0, m.LineEnds.LF-1)})
+		out.add(Fault{Code: code, Line: m.LineEnds.FirstLF, More: max(0, m.LineEnds.LF-1)})
 	}
 	if m.HeaderSize > LargeHeader {
-		add(Fault{Code: FaultHeaderBig, Line: m.Header[0].Line, Offset: m.Header[0].Offset, Length: int64(m.HeaderSize)})
+		out.add(Fault{Code: FaultHeaderBig, Line: m.Header[0].Line, Offset: m.Header[0].Offset, Length: int64(m.HeaderSize)})
 	}
 	for _, f := range m.Header {
-		m.lintField(f, add)
+		m.lintField(f, out)
 	}
-	m.lintFrom(add)
+	m.lintFrom(out)
 	for _, name := range once {
 		if fs := m.Fields(name); len(fs) > 1 {
 			for _, f := range fs[1:] {
 				x := inField(FaultFieldTwice, f, 0, len(f.Raw), "")
 				x.Name = name
-				add(x)
+				out.add(x)
 			}
 		}
 	}
-	m.lintDate(o, add)
-	m.lintID(add)
+	m.lintDate(o, out)
+	m.lintID(out)
 	to, cc := m.Field("To"), m.Field("Cc")
 	switch {
 	case to == nil && cc == nil:
-		add(Fault{Code: FaultToMissing, Name: "To"})
+		out.add(Fault{Code: FaultToMissing, Name: "To"})
 	case to == nil:
-		add(Fault{Code: FaultToAbsent, Name: "To"})
+		out.add(Fault{Code: FaultToAbsent, Name: "To"})
 	}
 	if m.Field("Subject") == nil {
-		add(Fault{Code: FaultSubjectMissing, Name: "Subject"})
+		out.add(Fault{Code: FaultSubjectMissing, Name: "Subject"})
 	}
 	m.Root.Walk(func(p *Part) {
 		if p.ID != "1" {
 			for _, f := range p.Header {
-				m.lintField(f, add)
+				m.lintField(f, out)
 			}
 		}
 		if by := BlockedBy(p.Filename); len(by) > 0 && !p.Multipart() {
@@ -278,7 +282,7 @@ func (m *Message) Faults(o LintOptions) []Fault {
 			if f := p.Field("Content-Disposition"); f != nil {
 				x.Field, x.Name, x.Line, x.Offset = f, f.Name, f.Line, f.Offset
 			}
-			add(x)
+			out.add(x)
 		}
 	})
 	return out.list
@@ -294,12 +298,12 @@ func oneOf(name string, list []string) bool {
 }
 
 // lintField looks at the octets of one field, whatever it is.
-func (m *Message) lintField(f *Field, add func(Fault)) {
+func (m *Message) lintField(f *Field, out *faultList) {
 	if f.colon > len(f.Name) {
-		add(inField(FaultSpaceName, f, len(f.Name), f.colon-len(f.Name), ""))
+		out.in(FaultSpaceName, f, len(f.Name), f.colon-len(f.Name), "")
 	}
 	if len(f.Raw) > LargeField {
-		add(inField(FaultFieldBig, f, 0, len(f.Raw), ""))
+		out.in(FaultFieldBig, f, 0, len(f.Raw), "")
 	}
 	value := f.RawValue()
 	at := f.ValueOffset()
@@ -312,7 +316,7 @@ func (m *Message) lintField(f *Field, add func(Fault)) {
 			}
 		case c == 0x1b && i+1 < len(value) && (value[i+1] == '$' || value[i+1] == '('):
 			if !escape {
-				add(inField(FaultRawEscape, f, at+i, len(value)-i, ""))
+				out.in(FaultRawEscape, f, at+i, len(value)-i, "")
 			}
 			escape = true
 		case c < ' ' && c != '\t' && c != '\r' && c != '\n' && c != 0 && c != 0x1b || c == 0x7f:
@@ -323,7 +327,7 @@ func (m *Message) lintField(f *Field, add func(Fault)) {
 			// §3.2.2: a folded line holds more than white space.
 			rest := value[i+1:]
 			if j := strings.IndexByte(string(rest[:min(len(rest), 1000)]), '\n'); j >= 0 && strings.Trim(string(rest[:j]), " \t\r") == "" || len(rest) < 1000 && strings.Trim(string(rest), " \t\r\n") == "" {
-				add(inField(FaultBlankFold, f, at+i+1, max(0, j), ""))
+				out.in(FaultBlankFold, f, at+i+1, max(0, j), "")
 			}
 		}
 	}
@@ -332,19 +336,19 @@ func (m *Message) lintField(f *Field, add func(Fault)) {
 		if utf8.Valid(value) {
 			code = FaultRawUTF8
 		}
-		add(inField(code, f, at+first8, len(value)-first8, ""))
+		out.in(code, f, at+first8, len(value)-first8, "")
 	}
 	if firstControl >= 0 {
-		add(inField(FaultControl, f, at+firstControl, 1, ""))
+		out.in(FaultControl, f, at+firstControl, 1, "")
 	}
-	m.lintWords(f, value, add)
+	m.lintWords(f, value, out)
 	if oneOf(f.Name, addressFields) {
-		m.lintAddresses(f, add)
+		m.lintAddresses(f, out)
 	}
 }
 
 // lintWords looks at the encoded-words of a field.
-func (m *Message) lintWords(f *Field, value []byte, add func(Fault)) {
+func (m *Message) lintWords(f *Field, value []byte, out *faultList) {
 	s := string(value)
 	if !strings.Contains(s, "=?") {
 		return
@@ -354,26 +358,26 @@ func (m *Message) lintWords(f *Field, value []byte, add func(Fault)) {
 	content := strings.HasPrefix(strings.ToLower(f.Name), "content-")
 	for _, w := range d.Words {
 		if w.End-w.Start > maxWord {
-			add(inField(FaultWordLong, f, at+w.Start, w.End-w.Start, ""))
+			out.in(FaultWordLong, f, at+w.Start, w.End-w.Start, "")
 		}
 		if w.Broken {
-			add(inField(FaultWordBroken, f, at+w.Start, w.End-w.Start, ""))
+			out.in(FaultWordBroken, f, at+w.Start, w.End-w.Start, "")
 		}
 		if w.Err != nil {
-			add(inField(FaultUndecodable, f, at+w.Start, w.End-w.Start, w.Err.Error()))
+			out.in(FaultUndecodable, f, at+w.Start, w.End-w.Start, w.Err.Error())
 		}
 		if content {
 			continue // parameters are looked at where they are read
 		}
 		if oneOf(f.Name, structuredFields) {
-			add(inField(FaultWordForbidden, f, at+w.Start, w.End-w.Start, ""))
+			out.in(FaultWordForbidden, f, at+w.Start, w.End-w.Start, "")
 			continue
 		}
 		// §5 (1): white space between a word and what is beside it; in a comment
 		// or an address the parentheses, commas and brackets do as well.
 		glued := func(c byte) bool { return strings.IndexByte(" \t\r\n\"()<,:;@", c) < 0 }
 		if w.Start > 0 && glued(s[w.Start-1]) || w.End < len(s) && glued(s[w.End]) {
-			add(inField(FaultWordGlued, f, at+w.Start, w.End-w.Start, ""))
+			out.in(FaultWordGlued, f, at+w.Start, w.End-w.Start, "")
 		}
 	}
 	if !oneOf(f.Name, addressFields) {
@@ -393,76 +397,76 @@ func (m *Message) lintWords(f *Field, value []byte, add func(Fault)) {
 				return
 			}
 			if dd := DecodeText(s[i:end]); len(dd.Words) > 0 {
-				add(inField(FaultWordInQuotes, f, at+i, end-i, ""))
+				out.in(FaultWordInQuotes, f, at+i, end-i, "")
 			}
 			i = end - 1
 		}
 	}
 }
 
-func (m *Message) lintAddresses(f *Field, add func(Fault)) {
+func (m *Message) lintAddresses(f *Field, out *faultList) {
 	l := f.Addresses()
 	at := f.ValueOffset()
 	for _, e := range l.Errors {
 		x := inField(e.Code, f, at+e.Offset, e.Length, e.Msg)
 		x.Tolerated = e.Tolerated
-		add(x)
+		out.add(x)
 	}
 	for _, a := range l.Addresses {
 		if strings.Contains(a.Local+a.Domain, "=?") && len(DecodeText(a.Local+"@"+a.Domain).Words) > 0 {
-			add(inField(FaultWordInAddress, f, at+a.Start, a.End-a.Start, ""))
+			out.in(FaultWordInAddress, f, at+a.Start, a.End-a.Start, "")
 			continue
 		}
 		if a.Domain != "" && !f.Is("Return-Path") && !PublicName(a.Domain) {
-			add(inField(FaultAddressDomain, f, at+a.Start, a.End-a.Start, a.Domain))
+			out.in(FaultAddressDomain, f, at+a.Start, a.End-a.Start, a.Domain)
 		}
 	}
 	if f.Is("Sender") && len(l.Addresses) > 1 {
-		add(inField(FaultSenderSeveral, f, at, len(f.RawValue()), ""))
+		out.in(FaultSenderSeveral, f, at, len(f.RawValue()), "")
 	}
 }
 
-func (m *Message) lintFrom(add func(Fault)) {
+func (m *Message) lintFrom(out *faultList) {
 	from := m.Fields("From")
 	if len(from) == 0 {
-		add(Fault{Code: FaultFromMissing, Name: "From"})
+		out.add(Fault{Code: FaultFromMissing, Name: "From"})
 		return
 	}
 	for _, f := range from[1:] {
-		add(inField(FaultFromTwice, f, 0, len(f.Raw), ""))
+		out.in(FaultFromTwice, f, 0, len(f.Raw), "")
 	}
 	f := from[0]
 	l := f.Addresses()
 	switch n := len(l.Addresses); {
 	case n == 0 || n == 1 && l.Addresses[0].Null():
-		add(inField(FaultFromEmpty, f, f.ValueOffset(), len(f.RawValue()), ""))
+		out.in(FaultFromEmpty, f, f.ValueOffset(), len(f.RawValue()), "")
 	case n > 1:
-		add(inField(FaultFromSeveral, f, f.ValueOffset(), len(f.RawValue()), ""))
+		out.in(FaultFromSeveral, f, f.ValueOffset(), len(f.RawValue()), "")
 		if m.Field("Sender") == nil {
-			add(Fault{Code: FaultSenderMissing, Name: "Sender"})
+			out.add(Fault{Code: FaultSenderMissing, Name: "Sender"})
 		}
 	}
 }
 
-func (m *Message) lintDate(o LintOptions, add func(Fault)) {
+func (m *Message) lintDate(o LintOptions, out *faultList) {
 	f := m.Field("Date")
 	if f == nil {
-		add(Fault{Code: FaultDateMissing, Name: "Date"})
+		out.add(Fault{Code: FaultDateMissing, Name: "Date"})
 		return
 	}
 	at, n := f.ValueOffset(), len(f.RawValue())
 	d, err := ParseDate(f.Value())
 	if err != nil {
-		add(inField(FaultDateSyntax, f, at, n, err.Error()))
+		out.in(FaultDateSyntax, f, at, n, err.Error())
 		return
 	}
 	if d.Odd || d.Obsolete {
 		x := inField(FaultDateForm, f, at, n, d.Detail)
 		x.Tolerated = !d.Odd
-		add(x)
+		out.add(x)
 	}
 	if d.WrongDay {
-		add(inField(FaultDateDay, f, at, n, ""))
+		out.in(FaultDateDay, f, at, n, "")
 	}
 	if o.Now.IsZero() {
 		return
@@ -472,10 +476,10 @@ func (m *Message) lintDate(o LintOptions, add func(Fault)) {
 	x.Ahead = ahead
 	switch {
 	case ahead > o.Future:
-		add(x)
+		out.add(x)
 	case -ahead > o.Past:
 		x.Code = FaultDatePast
-		add(x)
+		out.add(x)
 	}
 }
 
@@ -501,23 +505,23 @@ func ParseMessageID(s string) (left, right string, ok bool) {
 	return left, right, ok
 }
 
-func (m *Message) lintID(add func(Fault)) {
+func (m *Message) lintID(out *faultList) {
 	f := m.Field("Message-ID")
 	if f == nil {
-		add(Fault{Code: FaultIDMissing, Name: "Message-ID"})
+		out.add(Fault{Code: FaultIDMissing, Name: "Message-ID"})
 		return
 	}
 	at, n := f.ValueOffset(), len(f.RawValue())
 	if f.Value() == "" || f.Value() == "<>" {
-		add(inField(FaultIDMissing, f, at, n, ""))
+		out.in(FaultIDMissing, f, at, n, "")
 		return
 	}
 	_, right, ok := ParseMessageID(f.Value())
 	if !ok {
-		add(inField(FaultIDSyntax, f, at, n, ""))
+		out.in(FaultIDSyntax, f, at, n, "")
 	}
 	if right != "" && !PublicName(right) {
-		add(inField(FaultIDHost, f, at, n, right))
+		out.in(FaultIDHost, f, at, n, right)
 	}
 }
 

@@ -172,3 +172,23 @@ func TestPublicName(t *testing.T) {
 		}
 	}
 }
+
+// Headers made so that a reader goes over them again and again. There is no
+// clock in this test: what is quadratic does not come to an end.
+func TestHostileHeaders(t *testing.T) {
+	for _, c := range [][2]string{
+		{"Subject", "=?a?B?"}, {"Subject", "=?utf-8?Q?a?= "}, {"Subject", "a\n "}, {"Subject", "\x1b$B"},
+		{"From", "<a,"}, {"From", "("}, {"From", "<\""}, {"From", "a@b,"}, {"To", "\""}, {"To", "\"\\"}, {"To", "a:;"}, {"To", "<\"a>\","},
+		{"Content-Type", "("}, {"Content-Type", "a*0*=x;"}, {"Content-Disposition", ";filename==?a?B?"}, {"Message-ID", "@"}, {"Date", "("},
+		{"List-Unsubscribe", "(<"}, {"Return-Path", "="},
+	} {
+		m := read(t, c[0]+": "+strings.Repeat(c[1], (1<<17)/len(c[1]))+"\n\nx\n")
+		if fs := m.Faults(LintOptions{Now: receipt}); len(fs) == 0 {
+			t.Errorf("%s of %q: no fault", c[0], c[1])
+		}
+		if _, err := m.Signs(); err != nil {
+			t.Error(err)
+		}
+		m.Unsubscribe()
+	}
+}

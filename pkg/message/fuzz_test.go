@@ -61,6 +61,14 @@ func FuzzRead(f *testing.F) {
 				t.Fatalf("%s: %q is not at %d", x.Code, x.Text, x.Offset)
 			}
 		}
+		if _, err := m.Signs(); err != nil {
+			t.Fatal(err)
+		}
+		m.Unsubscribe()
+		if a, _, ok := m.ReturnPath(); ok {
+			a.Rewritten()
+			a.HostUser()
+		}
 		m.Root.Walk(func(p *Part) {
 			if _, err := io.Copy(io.Discard, p.Content()); err != nil {
 				t.Fatal(err)
