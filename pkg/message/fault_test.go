@@ -173,8 +173,8 @@ func TestPublicName(t *testing.T) {
 	}
 }
 
-// Headers made so that a reader goes over them again and again. There is no
-// clock in this test: what is quadratic does not come to an end.
+// Headers made so that a reader goes over them again and again. No clock is
+// needed: where the time is quadratic the test takes minutes.
 func TestHostileHeaders(t *testing.T) {
 	for _, c := range [][2]string{
 		{"Subject", "=?a?B?"}, {"Subject", "=?utf-8?Q?a?= "}, {"Subject", "a\n "}, {"Subject", "\x1b$B"},
