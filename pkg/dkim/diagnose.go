@@ -109,7 +109,7 @@ const (
 	maxLines        = 400_000   // lines of it
 	maxHashed       = 256 << 20 // octets hashed in trials of the body, and of the header
 	maxValue        = 8 << 10   // octets of a field's value that is looked at for what it may have been
-	maxRSATrials    = 60_000    // of the header, each some microseconds
+	maxRSATrials    = 30_000    // of the header, each some microseconds
 	maxEdTrials     = 3_000     // likewise; each verifies
 )
 

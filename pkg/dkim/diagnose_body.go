@@ -224,7 +224,125 @@ func (s *bodySearch) run(raw []byte, h *Header) []Change {
 			}
 		}
 	}
+	if c := s.withinEncoded(t, top, ps); c != nil {
+		return c
+	}
+	if c := s.withinHTML(t, top, ps); c != nil {
+		return c
+	}
 	return s.blocks(t, top, ps)
+}
+
+// withinEncoded takes the last lines off a text that is encoded, and encodes it
+// again: a list that adds its footer to base64 does the reverse.
+func (s *bodySearch) withinEncoded(t *text, top part, ps []part) []Change {
+	for _, p := range leaves(top, ps) {
+		if !strings.HasPrefix(p.ctype, "text/") || p.encoding != "base64" && p.encoding != "quoted-printable" {
+			continue
+		}
+		content := t.join(p.content, p.to)
+		plain := decodeB64(content)
+		if p.encoding == "quoted-printable" {
+			plain = decodeQP(content)
+		}
+		end := len(plain)
+		for range 60 {
+			if end <= 0 || s.over {
+				break
+			}
+			end = bytes.LastIndexByte(plain[:end-1], '\n') + 1
+			kept := plain[:end]
+			for _, k := range [][]byte{kept, bytes.TrimSuffix(bytes.TrimSuffix(kept, crlf[1:]), crlf[:1])} {
+				for _, was := range []string{p.encoding, "base64", "quoted-printable", "8bit", "7bit"} {
+					if !s.spend(len(t.canon)) {
+						return nil
+					}
+					b := recode(t, []part{p}, top.multi, func([]byte) []byte {
+						switch was {
+						case "base64":
+							return encodeB64(k, 76)
+						case "quoted-printable":
+							return encodeQP(k)
+						}
+						return toCRLF(k)
+					}, "", was)
+					n := s.text(b)
+					if !s.whole(n, 0, len(n.lines)) {
+						continue
+					}
+					c := Change{Kind: FooterAdded, Index: -1, Offset: -1, Is: clip(string(plain[len(k):]))}
+					if top.multi {
+						c.Kind = TextInserted
+					}
+					if was == p.encoding {
+						return []Change{c}
+					}
+					return []Change{{Kind: EncodingChanged, Index: -1, Offset: s.rawAt[p.content], Length: s.rawAt[p.to] - s.rawAt[p.content], Is: p.encoding, Was: was}, c}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// withinHTML takes text from behind <body> and from before </body> of a part of
+// HTML, where banners and footers go that are no lines of their own.
+func (s *bodySearch) withinHTML(t *text, top part, ps []part) []Change {
+	const most = 8 << 10 // octets of a banner or footer
+	for _, p := range leaves(top, ps) {
+		if p.ctype != "text/html" {
+			continue
+		}
+		html := t.join(p.content, p.to)
+		lower := bytes.ToLower(html)
+		try := func(from, to int) []Change {
+			if from >= to || !s.spend(len(t.canon)) {
+				return nil
+			}
+			n := s.text(recode(t, []part{p}, top.multi, func(b []byte) []byte {
+				return append(append([]byte(nil), b[:from]...), b[to:]...)
+			}, "", p.encoding))
+			if !s.whole(n, 0, len(n.lines)) {
+				return nil
+			}
+			// The place in the body as it was given; its bare LFs have become CRLF.
+			bare := int64(0)
+			for i := p.content; i < p.to && bytes.Count(html[:from], crlf[1:]) > i-p.content; i++ {
+				bare += int64(len(t.lines[i]) - len(s.rawLines[i]))
+			}
+			is := string(html[from:to])
+			if bare > 0 {
+				is = strings.ReplaceAll(is, "\r\n", "\n")
+			}
+			return []Change{{Kind: TextInserted, Index: -1, Offset: s.rawAt[p.content] + int64(from) - bare, Length: int64(len(is)), Is: clip(is)}}
+		}
+		// A tag begins or ends there, or a line.
+		edge := func(i int) bool {
+			return html[i] == '<' || i > 0 && (html[i-1] == '>' || html[i-1] == '\n')
+		}
+		if e := bytes.LastIndex(lower, []byte("</body")); e > 0 {
+			for i := e - 1; i >= max(0, e-most) && !s.over; i-- {
+				if edge(i) {
+					if c := try(i, e); c != nil {
+						return c
+					}
+				}
+			}
+		}
+		if b := bytes.Index(lower, []byte("<body")); b >= 0 {
+			if g := bytes.IndexByte(html[b:], '>'); g >= 0 {
+				b += g + 1
+				for i := b + 1; i < min(len(html), b+most) && !s.over; i++ {
+					if edge(i) {
+						if c := try(b, i); c != nil {
+							return c
+						}
+					}
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // is2 is the text of lines i to j as they were given.

@@ -268,11 +268,23 @@ func (s *headerSearch) edits() []*edit {
 				break
 			}
 			f := h.Fields[i]
+			val := f.Value()
+			// One that was added. The author's address cannot have been missing.
+			if name != "from" || len(fields) > 1 {
+				to := &other
+				if len(fields) > count(s.names, name) {
+					to = &extra // there are more than were signed
+				} else if name == "reply-to" || name == "sender" || strings.HasPrefix(name, "list-") || len(fields) > 1 {
+					to = &likely
+				}
+				*to = append(*to, &edit{drop: i, replace: -1, group: "drop", change: Change{
+					Kind: FieldAdded, Field: f.Name(), Index: i, Offset: -1, Is: clip(val),
+				}})
+			}
 			if len(f.Raw) > maxValue {
 				s.over = true
 				continue
 			}
-			val := f.Value()
 			switch name {
 			case "subject":
 				for _, t := range untagged(val) {
@@ -306,18 +318,6 @@ func (s *headerSearch) edits() []*edit {
 					}
 					replace(&likely, i, kind, name, h.Fields[j].Value())
 				}
-			}
-			// One that was added. The author's address cannot have been missing.
-			if name != "from" || len(fields) > 1 {
-				to := &other
-				if len(fields) > count(s.names, name) {
-					to = &extra // there are more than were signed
-				} else if name == "reply-to" || name == "sender" || strings.HasPrefix(name, "list-") || len(fields) > 1 {
-					to = &likely
-				}
-				*to = append(*to, &edit{drop: i, replace: -1, group: "drop", change: Change{
-					Kind: FieldAdded, Field: f.Name(), Index: i, Offset: -1, Is: clip(val),
-				}})
 			}
 			if v.HeaderForm == Simple {
 				for _, t := range refolded(val) {

@@ -222,6 +222,18 @@ func TestDiagnose(t *testing.T) {
 		"a part to iso-2022-jp": {relaxed, multipart(), body(func(b string) string {
 			return replace("charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n注文ありがとうございます。", "charset=ISO-2022-JP\r\nContent-Transfer-Encoding: 7bit\r\n\r\n\x1b$BCmJ8$\"$j$,$H$&$4$6$$$^$9!#\x1b(B")(b)
 		}), "body: charset-changed!", "iso-2022-jp", "utf-8"},
+		"footer within base64": {relaxed, text(strings.Replace(japanese, "8bit", "base64", 1), b64Lines("注文\r\nです\r\n")), func(m string) string {
+			return replace(b64Lines("注文\r\nです\r\n"), b64Lines("注文\r\nです\r\n"+footer))(m)
+		}, "body: footer-added!", "____", ""},
+		"footer within qp": {relaxed, text(strings.Replace(japanese, "8bit", "quoted-printable", 1), qp("注文 =\r\nです\r\n")), func(m string) string {
+			return replace(qp("注文 =\r\nです\r\n"), qp("注文 =\r\nです\r\n="+footer))(m)
+		}, "body: footer-added!", "____", ""},
+		"a part to base64 with a footer": {relaxed, multipart(), body(func(b string) string {
+			text := "注文ありがとうございます。\r\nFrom now on it is yours = ours."
+			return replace("8bit", "base64", text, strings.TrimSuffix(b64Lines(strings.ReplaceAll(text+footer, "\r\n", "\n")), "\r\n"))(b)
+		}), "body: encoding-changed! text-inserted!", "base64", "8bit"},
+		"footer in a line of HTML": {relaxed, multipart(), replace("</body></html>", "<div><p>Scanned</p>\r\n<p>by us</p></div></body></html>"), "body: text-inserted!", "<div><p>Scanned</p>\r\n<p>by us</p></div>", ""},
+		"banner in a line of HTML": {relaxed, multipart(), replace("<html><body>", "<html><body><div>CAUTION</div>"), "body: text-inserted!", "<div>CAUTION</div>", ""},
 		"all parts to qp": {relaxed, multipart(), body(func(b string) string {
 			text := "注文ありがとうございます。\r\nFrom now on it is yours = ours."
 			html := "<html><body>\r\n<p>注文ありがとうございます。</p>\r\n</body></html>"
@@ -273,14 +285,22 @@ func TestDiagnose(t *testing.T) {
 		"a word of the subject":  {relaxed, message(), replace("Your order", "Your odrer"), "header: header-changed", "", ""},
 		"tag and another word":   {relaxed, message(), replace("Your order", "[shop] Your odrer", "\r\n\r\n", "\r\nList-Id: <shop.example>\r\n\r\n"), "header: subject-tagged(Subject)", "[shop]", ""},
 	} {
-		for _, key := range []string{"rsa", "ed25519"} {
+		for _, key := range []string{"rsa", "ed25519", "lf"} {
 			s := c.s
 			s.Key, s.Selector = key2, "r2"
 			if key == "ed25519" {
 				s.Key, s.Selector = ed, "ed"
 			}
 			begin := time.Now()
-			d, v := diagnose(t, zone(), s.SignField(c.msg)+c.change(c.msg))
+			msg := s.SignField(c.msg) + c.change(c.msg)
+			if key == "lf" { // a file that was saved without CRs
+				if strings.Contains(msg, "\r\r") {
+					continue
+				}
+				msg = strings.ReplaceAll(msg, "\r\n", "\n")
+				c.is = strings.ReplaceAll(c.is, "\r\n", "\n")
+			}
+			d, v := diagnose(t, zone(), msg)
 			took := time.Since(begin)
 			want := c.want
 			if key == "ed25519" && !d.HeaderProven {
@@ -291,7 +311,7 @@ func TestDiagnose(t *testing.T) {
 				t.Errorf("%s, %s:\n got %s\nwant %s\n%s %+v", name, key, got, want, reasons(v), d.Changes)
 				continue
 			}
-			if len(d.Changes) > 0 && (!strings.Contains(d.Changes[0].Is, c.is) || !strings.Contains(d.Changes[0].Was, c.was)) {
+			if len(d.Changes) > 0 && (!strings.Contains(strings.ReplaceAll(d.Changes[0].Is, "\r\n", "\n"), strings.ReplaceAll(c.is, "\r\n", "\n")) || !strings.Contains(d.Changes[0].Was, c.was)) {
 				t.Errorf("%s, %s: it is %q, was %q", name, key, d.Changes[0].Is, d.Changes[0].Was)
 			}
 			if took > 5*time.Second {

@@ -13,6 +13,16 @@ import (
 // signed. A line that is no field (no colon) is a Field that nothing selects.
 type Field struct{ Raw []byte }
 
+// Fields makes fields of their octets, each with its CRLF: what the message
+// reader of pkg/message calls the wire header.
+func Fields(raw [][]byte) []Field {
+	out := make([]Field, len(raw))
+	for i := range raw {
+		out[i].Raw = raw[i]
+	}
+	return out
+}
+
 // Name is the field's name as written, white space before the colon taken off;
 // "" if there is no colon.
 func (f Field) Name() string { return string(f.name()) }

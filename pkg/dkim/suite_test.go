@@ -3,6 +3,7 @@ package dkim_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/todoku-mail/todoku/pkg/dkim"
 	"github.com/todoku-mail/todoku/pkg/dkim/dkimtest"
+	reader "github.com/todoku-mail/todoku/pkg/message"
 )
 
 // A suiteCase is one of testdata/suite/cases.json.
@@ -84,6 +86,43 @@ func TestSuite(t *testing.T) {
 			if string(s.Algorithm) != want.A || s.Length >= 0 != want.L || want.Bits != nil && s.Key != nil && s.Key.Bits != *want.Bits {
 				t.Errorf("%s, signature %d: %s, l= %d", c.ID, i, s.Algorithm, s.Length)
 			}
+		}
+	}
+}
+
+// Read by the message reader, with CRLF and with LF, the suite comes out the same.
+func TestSuiteThroughMessage(t *testing.T) {
+	for _, c := range suite(t) {
+		for _, ends := range []string{"\r\n", "\n"} {
+			text := strings.ReplaceAll(strings.ReplaceAll(string(c.message(t)), "\r\n", "\n"), "\n", ends)
+			want, err := (&dkim.Verifier{Resolver: dkimtest.Zone(c.DNS)}).Verify(context.Background(), strings.NewReader(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := reader.Read(strings.NewReader(text), c.ID, reader.Options{})
+			if err != nil {
+				if len(want.Signatures) > 0 {
+					t.Errorf("%s: %v", c.ID, err)
+				}
+				continue
+			}
+			h := dkim.NewHeader(dkim.Fields(m.WireHeader()))
+			var body dkim.Body
+			s := (&dkim.Verifier{Resolver: dkimtest.Zone(c.DNS)}).Start(h, &body)
+			if _, err := io.Copy(&body, m.Body()); err != nil {
+				t.Fatal(err)
+			}
+			body.Close()
+			got := s.Finish(context.Background())
+			if got.Result() != want.Result() || len(got.Signatures) != len(want.Signatures) {
+				t.Errorf("%s: %s, want %s", c.ID, got.Result(), want.Result())
+			}
+			for i := range got.Signatures {
+				if g, w := got.Signatures[i], want.Signatures[i]; g.Cryptographic != w.Cryptographic || g.BodyMatch != w.BodyMatch || g.HeaderMatch != w.HeaderMatch {
+					t.Errorf("%s, signature %d: %s, want %s", c.ID, i, g.Cryptographic, w.Cryptographic)
+				}
+			}
+			m.Close()
 		}
 	}
 }
