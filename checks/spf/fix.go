@@ -1,12 +1,15 @@
 package spf
 
 import (
+	"cmp"
 	"net/netip"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/facts"
 	"github.com/todoku-mail/todoku/pkg/spf"
 )
@@ -86,13 +89,17 @@ func (c *run1) andLosers(fix diag.Fix, t *spf.Term) []diag.Fix {
 }
 
 func (c *run1) and(fix diag.Fix, addrs []netip.Addr) []diag.Fix {
-	fixes := []diag.Fix{fix}
-	if root := c.tree.Root; len(addrs) > 0 && root.RR != nil && fix.Edits[0].Name == root.RR.Name {
-		more := diag.Fix{Owner: fix.Owner, Edits: slices.Clone(fix.Edits)}
-		more.Edits[0].New = with(more.Edits[0].New, addrs)
-		fixes = append(fixes, more)
+	root := c.tree.Root
+	if len(addrs) == 0 || root.RR == nil || root.Record == nil || !c.own(root.RR.Name) {
+		return []diag.Fix{fix}
 	}
-	return fixes
+	more := diag.Fix{Owner: fix.Owner, Edits: slices.Clone(fix.Edits)}
+	if more.Edits[0].Name == root.RR.Name {
+		more.Edits[0].New = with(more.Edits[0].New, addrs)
+	} else { // the record at fault is one below
+		more.Edits = append(more.Edits, edit(root.RR.Name, root.Record.Text, with(root.Record.Text, addrs)).Edits...)
+	}
+	return []diag.Fix{fix, more}
 }
 
 // with is a record that authorises addrs as well, in front, where they cost
@@ -293,4 +300,280 @@ func (c *run1) fixSyntax(p *spf.Problem) []diag.Fix {
 		return nil
 	}
 	return c.andAddresses(edit(n.RR.Name, text, b.String()))
+}
+
+// fixTerm takes away a term that breaks the record for everybody, and authorises
+// the given addresses otherwise.
+func (c *run1) fixTerm(p *spf.Problem) []diag.Fix {
+	n := c.nodes[p.Domain]
+	if n == nil || n.RR == nil || !c.own(n.RR.Name) || p.Term == nil || p.Term.Modifier {
+		return nil
+	}
+	return c.andLosers(c.remove(n, p.Term.Span), p.Term)
+}
+
+// fixLoop takes away the term that closes a circle: what it leads to is on the
+// way already, so it authorises nobody. A redirect is the end of its record; what
+// is to stand there instead, nobody but its owner knows.
+func (c *run1) fixLoop(p *spf.Problem) []diag.Fix {
+	n := c.nodes[p.Domain]
+	if n == nil || n.RR == nil || !c.own(n.RR.Name) || p.Term == nil || p.Term.Modifier {
+		return nil
+	}
+	return c.andAddresses(c.remove(n, p.Term.Span))
+}
+
+// fixHelo authorises an address in the record of the HELO name.
+func (c *run1) fixHelo(ip netip.Addr, v *spf.Verdict) []diag.Fix {
+	n := v.Root
+	if n == nil || n.Record == nil || n.RR == nil || !c.own(n.RR.Name) || !facts.Public(ip) {
+		return nil
+	}
+	return []diag.Fix{edit(n.RR.Name, n.Record.Text, with(n.Record.Text, []netip.Addr{ip}))}
+}
+
+// fixBroken is the fix of a fault in a record that is not the Return-Path's.
+func (c *run1) fixBroken(p *spf.Problem) []diag.Fix {
+	var fixes []diag.Fix
+	switch p.Code {
+	case spf.ProblemMultiple:
+		fixes = c.fixMultiple(p)
+	case spf.ProblemSyntax:
+		fixes = c.fixSyntax(p)
+	case spf.ProblemLoop:
+		fixes = c.fixLoop(p)
+	case spf.ProblemIncludeNone, spf.ProblemBadTarget, spf.ProblemVoids:
+		fixes = c.fixDead(p.Domain)
+	}
+	return fixes[:min(len(fixes), 1)] // without the Return-Path's addresses
+}
+
+// fixLookups are ways to at most limit look-ups, the one that changes least for
+// anybody first. Each is tried, alone; which services still send, only a person
+// knows, so none of them is taken away.
+//   - Terms that lead to nothing go.
+//   - Includes go that another include leads to anyway.
+//   - a and mx of one's own hosts become their addresses.
+//   - Includes become the addresses behind them, as they are today: as few as it
+//     takes, those with most look-ups first. Their owners may change the
+//     addresses, so this comes last, only for a record that does not work
+//     otherwise (copied), and only while it stays short.
+func (c *run1) fixLookups(limit int, copied bool) []diag.Fix {
+	n := c.tree.Root
+	if n.RR == nil || n.Record == nil || !c.own(n.RR.Name) {
+		return nil
+	}
+	fixes := c.fixDead(n.Domain)
+	if idle := idle(n); idle != nil {
+		fixes = append(fixes, c.andAddresses(c.remove(n, idle...))...)
+	}
+	var own, others []swap
+	for _, s := range n.Steps {
+		t := s.Term
+		if t.Modifier || t.Qualifier != spf.Plus || s.Lookups == 0 {
+			continue
+		}
+		addrs, ok := c.behind(s)
+		if !ok || len(addrs) == 0 {
+			continue
+		}
+		w := swap{t.Span, addrs, mechanisms(addrs), s.Lookups}
+		if t.Name == "include" && copied {
+			others = append(others, w)
+		} else if t.Name != "include" && c.own(s.Target) {
+			own = append(own, w)
+		}
+	}
+	if own != nil {
+		fixes = append(fixes, c.andAddresses(c.swap(n, own))...)
+	}
+	slices.SortStableFunc(others, func(a, b swap) int {
+		return cmp.Or(cmp.Compare(b.lookups, a.lookups), cmp.Compare(len(a.text), len(b.text)))
+	})
+	length, count := len(n.Record.Text), c.tree.Lookups
+	var few []swap
+	for _, w := range others {
+		if count <= limit {
+			break
+		}
+		if length += len(w.text) - (w.at.End - w.at.Start); length > maxFlat {
+			return fixes
+		}
+		few, count = append(few, w), count-w.lookups
+	}
+	if few == nil || count > limit {
+		return fixes
+	}
+	slices.SortFunc(few, func(a, b swap) int { return cmp.Compare(a.at.Start, b.at.Start) })
+	return append(fixes, c.andAddresses(c.swap(n, few))...)
+}
+
+// maxFlat is how long, in octets, a record may become by flattening: RFC 7208 §3.4
+// has 450 as what fits into a UDP answer of 512 octets with room for other records.
+const maxFlat = 450
+
+// A swap puts the networks behind a term in its place.
+type swap struct {
+	at      spf.Span
+	nets    []netip.Prefix
+	text    string
+	lookups int
+}
+
+func (c *run1) swap(n *spf.Node, list []swap) diag.Fix {
+	old := n.Record.Text
+	var b strings.Builder
+	from := 0
+	var seen []netip.Prefix // each network once
+	for _, w := range list {
+		text := mechanisms(slices.DeleteFunc(slices.Clone(w.nets), func(p netip.Prefix) bool { return slices.Contains(seen, p) }))
+		seen = append(seen, w.nets...)
+		before := old[from:w.at.Start]
+		if text == "" {
+			before = strings.TrimRight(before, " ")
+		}
+		b.WriteString(before + text)
+		from = w.at.End
+	}
+	b.WriteString(old[from:])
+	return edit(n.RR.Name, old, b.String())
+}
+
+// behind are the networks that a term with a + authorises, if they are all known
+// and do not depend on the sender.
+func (c *run1) behind(s *spf.Step) ([]netip.Prefix, bool) {
+	t := s.Term
+	unknown := func(names ...string) bool {
+		return slices.ContainsFunc(c.tree.Unknown, func(e *dnsq.Error) bool { return slices.Contains(names, e.Name) })
+	}
+	switch {
+	case t.Invalid || t.Qualifier != spf.Plus && !t.Modifier || s.Err != nil:
+		return nil, false
+	case t.Prefix.IsValid():
+		return []netip.Prefix{t.Prefix}, true
+	case !t.Modifier && (t.Name == "a" || t.Name == "mx"):
+		if unknown(append([]string{s.Target}, s.Hosts...)...) || strings.Contains(t.Domain, "%") {
+			return nil, false
+		}
+		var out []netip.Prefix
+		for _, a := range s.Addrs {
+			bits := a.BitLen()
+			if a.Is4() && t.CIDR4 >= 0 {
+				bits = t.CIDR4
+			} else if a.Is6() && t.CIDR6 >= 0 {
+				bits = t.CIDR6
+			}
+			p, err := a.Prefix(bits)
+			if err != nil {
+				return nil, false
+			}
+			out = append(out, p)
+		}
+		return out, true
+	case t.Name == "include" || t.Modifier && t.Name == "redirect":
+		n := s.Child
+		if n == nil || n.Record == nil || n.Problem != nil || strings.Contains(t.Domain, "%") {
+			return nil, false
+		}
+		var out []netip.Prefix
+		for _, below := range n.Steps {
+			switch {
+			case below.Term.Name == "all" && !below.Term.Modifier:
+				if below.Term.Qualifier == spf.Plus {
+					return nil, false
+				}
+				return out, true // nothing behind it is looked at
+			case below.Term.Modifier && below.Term.Name != "redirect":
+				continue
+			}
+			more, ok := c.behind(below)
+			if !ok {
+				return nil, false
+			}
+			out = append(out, more...)
+		}
+		return out, true
+	}
+	return nil, false
+}
+
+// idle are the includes of a record that another of its includes leads to as
+// well: the same record would be evaluated twice. What refuses may stand between
+// the two for a reason, and then there are none.
+func idle(n *spf.Node) []spf.Span {
+	reached := make([]map[string]bool, len(n.Steps))
+	for i, s := range n.Steps {
+		if !s.Term.Modifier && s.Term.Name != "all" && s.Term.Qualifier != spf.Plus {
+			return nil
+		}
+		reached[i] = map[string]bool{}
+		plus := true
+		walk(s.Child, func(_ *spf.Node, below *spf.Step) {
+			plus = plus && (below.Term.Modifier || below.Term.Qualifier == spf.Plus || below.Term.Name == "all")
+			if below.Term.Name == "include" && below.Child != nil && plus {
+				reached[i][below.Target] = true
+			}
+		})
+	}
+	var out []spf.Span
+	for i, s := range n.Steps {
+		if s.Term.Modifier || s.Term.Name != "include" {
+			continue
+		}
+		for k := range reached {
+			if k != i && reached[k][s.Target] && !reached[i][n.Steps[k].Target] {
+				out = append(out, s.Term.Span)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// mechanisms are the terms that authorise networks, each network once and none
+// that lies in another.
+func mechanisms(nets []netip.Prefix) string {
+	var out []string
+	for i, p := range nets {
+		if slices.ContainsFunc(nets[:i], func(q netip.Prefix) bool { return q == p }) ||
+			slices.ContainsFunc(nets, func(q netip.Prefix) bool { return q.Bits() < p.Bits() && q.Contains(p.Addr()) }) {
+			continue
+		}
+		s := mechanism(p.Addr())
+		if p.Bits() < p.Addr().BitLen() {
+			s += "/" + strconv.Itoa(p.Bits())
+		}
+		out = append(out, s)
+	}
+	return strings.Join(out, " ")
+}
+
+// lookalike slips: what stands before and between, and what ends the version.
+var (
+	spfVersion = regexp.MustCompile(`(?i)^v ?= ?spf ?1[\s;,:]+`)
+	spfNoTag   = regexp.MustCompile(`(?i)^spf1\s+`)
+)
+
+// fixLookalike writes a text the way it was meant, if there is no other record
+// and every term of it can be read. Where words ran together ("v=spf1mx"), where
+// one ends and the next begins cannot be told.
+func (c *run1) fixLookalike(rr *dnsq.RR) []diag.Fix {
+	if c.tree.Root.Record != nil || !c.own(rr.Name) || len(c.records(rr.Name)) > 0 {
+		return nil
+	}
+	old := rr.Text()
+	text := strings.Trim(old, " \t\r\n\"'\\\u201c\u201d\u2018\u2019")
+	switch {
+	case spfVersion.MatchString(text):
+		text = spfVersion.ReplaceAllString(text, "v=spf1 ")
+	case spfNoTag.MatchString(text):
+		text = spfNoTag.ReplaceAllString(text, "v=spf1 ")
+	default:
+		return nil
+	}
+	text = strings.Join(strings.Fields(text), " ")
+	if r := spf.Parse(text); !spf.IsSPF(text) || len(r.Errors) > 0 || len(r.Terms) == 0 {
+		return nil
+	}
+	return []diag.Fix{edit(rr.Name, old, text)}
 }

@@ -144,7 +144,7 @@ func (c *run1) lint() {
 		whole = whole && (s.Child == nil || s.Child.Problem == nil || s.Child.Problem.Code != spf.ProblemDNS)
 	})
 	if n := a.Lookups; whole && n >= near && n <= spf.MaxLookups {
-		c.report(diag.Finding{Kind: nearLimit, Subject: root.Domain, Args: diag.Args{"count": n}, Evidence: c.evidence(root)})
+		c.report(diag.Finding{Kind: nearLimit, Subject: root.Domain, Args: diag.Args{"count": n}, Evidence: c.evidence(root), Fixes: c.fixLookups(near - 1)})
 	}
 	if a.AnswerBytes > maxUDP {
 		c.report(diag.Finding{Kind: oversize, Subject: root.Domain, Args: diag.Args{"bytes": a.AnswerBytes}})
@@ -340,7 +340,7 @@ func (c *run1) lookalikes() {
 		rr := &n.Answer.RRs[i]
 		if text := rr.Text(); !spf.IsSPF(text) && meantAsSPF.MatchString(text) {
 			c.report(diag.Finding{Kind: lookalike, Subject: n.Domain, Args: diag.Args{"text": text},
-				Evidence: []diag.Evidence{facts.Evidence(rr, text, 0, 0)}})
+				Evidence: []diag.Evidence{facts.Evidence(rr, text, 0, 0)}, Fixes: c.fixLookalike(rr)})
 		}
 	}
 }

@@ -311,7 +311,7 @@ func (c *run1) problem(p *spf.Problem) {
 		}
 		f.Kind, f.Subject, f.Owner = tooManyLookups, root, diag.Nobody
 		f.Args = diag.Args{"count": max(c.tree.Lookups, p.Count, spf.MaxLookups+1)}
-		f.Evidence, f.Fixes = c.evidence(c.tree.Root), c.fixDead(root)
+		f.Evidence, f.Fixes = c.evidence(c.tree.Root), c.fixLookups(spf.MaxLookups, true)
 	case spf.ProblemVoids:
 		terms := c.voidTerms(p)
 		if terms == nil {
@@ -322,7 +322,7 @@ func (c *run1) problem(p *spf.Problem) {
 		f.Evidence, f.Fixes = c.spotTerm(p), c.fixDead(p.Domain)
 	case spf.ProblemMX:
 		f.Kind, f.Args = tooManyMX, diag.Args{"term": p.Term.Text, "count": p.Count}
-		f.Evidence = c.spotTerm(p)
+		f.Evidence, f.Fixes = c.spotTerm(p), c.fixTerm(p)
 	case spf.ProblemIncludeNone, spf.ProblemRedirectNone:
 		f.Kind, f.Args = includeWithoutRecord, diag.Args{"target": p.Target}
 		f.Evidence, f.Fixes = c.spotTerm(p), c.fixDead(p.Domain)
@@ -331,7 +331,7 @@ func (c *run1) problem(p *spf.Problem) {
 		f.Evidence, f.Fixes = c.spotTerm(p), c.fixDead(p.Domain)
 	case spf.ProblemLoop:
 		f.Kind, f.Args = loop, diag.Args{"path": p.Loop}
-		f.Evidence = c.spotTerm(p)
+		f.Evidence, f.Fixes = c.spotTerm(p), c.fixLoop(p)
 	case spf.ProblemExpUnusable:
 		f.Kind, f.Args = expUnusable, diag.Args{"target": p.Target}
 		f.Evidence = c.spotTerm(p)
@@ -535,9 +535,11 @@ func (c *run1) helo(ip netip.Addr, v *spf.Verdict) {
 		f.Kind = heloOK
 	case spf.Fail, spf.SoftFail:
 		f.Kind, f.Args["result"] = heloNotAuthorized, string(v.Result)
-		f.Evidence = c.path(v)
+		f.Evidence, f.Fixes = c.path(v), c.fixHelo(ip, v)
 	case spf.PermError:
 		f.Kind, f.Args = heloBroken, diag.Args{"code": v.Problem.Code}
+		c.index(v.Root)
+		f.Fixes = c.fixBroken(v.Problem)
 	case spf.TempError:
 		e := v.Problem.Err
 		f.Kind, f.Unknown = undetermined, []*dnsq.Error{e}
