@@ -160,7 +160,8 @@ func judge(ctx context.Context, j *diag.Job, m *facts.MailHosts) {
 		if h.Literal.IsValid() {
 			// RFC 1035 §3.3.9: the exchange is a host name. An address there is a
 			// name of its digits, which does not exist.
-			j.Report(diag.Finding{Kind: addressLiteral, Subject: domain, Args: diag.Args{"host": host}, Evidence: evidence(h)})
+			j.Report(diag.Finding{Kind: addressLiteral, Subject: domain, Args: diag.Args{"host": host}, Evidence: evidence(h),
+				Fixes: named(ctx, j, m.Answer.Owner(), others, h)})
 			faults++
 			continue
 		}
@@ -170,11 +171,13 @@ func judge(ctx context.Context, j *diag.Job, m *facts.MailHosts) {
 		case !known:
 			unknown = append(unknown, h)
 		case len(all) == 0:
-			j.Report(diag.Finding{Kind: hostUnresolvable, Subject: domain, Args: diag.Args{"host": host}, Evidence: evidence(h)})
+			j.Report(diag.Finding{Kind: hostUnresolvable, Subject: domain, Args: diag.Args{"host": host}, Evidence: evidence(h),
+				Fixes: append(undoubled(m.Answer.Owner(), others, host), without(others, host)...)})
 			faults++
 			continue
 		case len(private(all)) > 0:
-			j.Report(diag.Finding{Kind: notPublic, Subject: domain, Args: diag.Args{"host": host, "addresses": private(all)}, Evidence: evidence(h)})
+			j.Report(diag.Finding{Kind: notPublic, Subject: domain, Args: diag.Args{"host": host, "addresses": private(all)}, Evidence: evidence(h),
+				Fixes: without(others, host)})
 			faults++
 		default:
 			good = append(good, h)

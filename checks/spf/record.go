@@ -144,7 +144,7 @@ func (c *run1) lint() {
 		whole = whole && (s.Child == nil || s.Child.Problem == nil || s.Child.Problem.Code != spf.ProblemDNS)
 	})
 	if n := a.Lookups; whole && n >= near && n <= spf.MaxLookups {
-		c.report(diag.Finding{Kind: nearLimit, Subject: root.Domain, Args: diag.Args{"count": n}, Evidence: c.evidence(root), Fixes: c.fixLookups(near - 1)})
+		c.report(diag.Finding{Kind: nearLimit, Subject: root.Domain, Args: diag.Args{"count": n}, Evidence: c.evidence(root), Fixes: c.fixLookups(near-1, false)})
 	}
 	if a.AnswerBytes > maxUDP {
 		c.report(diag.Finding{Kind: oversize, Subject: root.Domain, Args: diag.Args{"bytes": a.AnswerBytes}})
