@@ -442,7 +442,11 @@ func (c *run1) judgeRecord(r *dkim.Result) {
 	}
 	// RFC 6376 §3.6.1, s=: a verifier of mail ignores keys of other services.
 	if !k.ForMail() {
-		spot(c.report(notForMail, r, diag.Args{"services": k.Service}), k.Tag("s").Span)
+		f := c.report(notForMail, r, diag.Args{"services": k.Service})
+		spot(f, k.Tag("s").Span)
+		if c.Named { // somebody signs mail with it; of a guessed one nobody says so
+			f.Fixes = c.fixText(r, forMail)
+		}
 	}
 	switch {
 	// RFC 8301 §3.1: rsa-sha1 must not be used to verify.

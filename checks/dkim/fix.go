@@ -229,3 +229,13 @@ func repair(text string) (out string, ok bool) {
 	done := dkim.ParseKey(out)
 	return out, len(done.Errors) == 0 && done.Public != nil
 }
+
+// forMail adds mail to the services of a key (RFC 6376 §3.6.1, s=), and leaves
+// those that it has.
+func forMail(text string) (string, bool) {
+	t := dkim.ParseKey(text).Tag("s")
+	if t == nil {
+		return "", false
+	}
+	return text[:t.ValueSpan.End] + ":email" + text[t.ValueSpan.End:], true
+}

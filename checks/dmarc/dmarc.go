@@ -486,7 +486,7 @@ func texts(a *dnsq.Answer) []string {
 func (c *run1) absent() {
 	a := c.own().Answer
 	if a != nil && len(a.Chain) > 0 && len(a.RRs) == 0 {
-		c.report(diag.Finding{Kind: cnameEmpty, Subject: c.from, Args: diag.Args{"target": a.Owner()}})
+		c.report(diag.Finding{Kind: cnameEmpty, Subject: c.from, Args: diag.Args{"target": a.Owner()}, Fixes: c.fixAlias(a)})
 		return
 	}
 	if c.noDomain() {

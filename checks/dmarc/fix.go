@@ -1,6 +1,7 @@
 package dmarc
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
@@ -93,11 +94,14 @@ func (c *run1) fixMissing() []diag.Fix {
 	if a == nil || len(a.Chain) > 0 {
 		return nil
 	}
-	text := "v=DMARC1; p=none"
+	return edits(diag.Edit{Name: c.own().Name, Type: "TXT", New: c.missingText()})
+}
+
+func (c *run1) missingText() string {
 	if c.parked {
-		text = "v=DMARC1; p=reject"
+		return "v=DMARC1; p=reject"
 	}
-	return edits(diag.Edit{Name: c.own().Name, Type: "TXT", New: text})
+	return "v=DMARC1; p=none"
 }
 
 // fixForeign removes an SPF record from a name that sends no mail. What other
@@ -107,4 +111,47 @@ func (c *run1) fixForeign(rr *dnsq.RR) []diag.Fix {
 		return nil
 	}
 	return edits(diag.Edit{Name: rr.Name, Type: "TXT", Old: rr.Text()})
+}
+
+// fixAlias publishes the policy that asks for nothing in place of an alias that
+// leads to no record: nothing can stand beside it (RFC 1034 §3.6.2), and nobody
+// loses a policy by it. Whether the provider behind the alias is still meant to
+// hold the record is asked besides.
+func (c *run1) fixAlias(a *dnsq.Answer) []diag.Fix {
+	return edits(diag.Edit{Name: c.own().Name, Type: "CNAME", Old: a.Chain[0] + "."},
+		diag.Edit{Name: c.own().Name, Type: "TXT", New: c.missingText()})
+}
+
+// dropDestination takes a destination out of a list that has others. Where the
+// only one is to be replaced, by which mailbox is for a person to say.
+func (c *run1) dropDestination(d *destination, rr *dnsq.RR) []diag.Fix {
+	var gone []dmarc.Span
+	for _, list := range [][]dmarc.URI{c.policy.Record.RUA, c.policy.Record.RUF} {
+		here, kept := 0, 0
+		for i := range list {
+			if list[i].Host == d.host {
+				gone = append(gone, list[i].Span)
+				here++
+			} else if list[i].Valid && list[i].Host != "" {
+				kept++
+			}
+		}
+		if here > 0 && kept == 0 {
+			return nil
+		}
+	}
+	slices.SortFunc(gone, func(a, b dmarc.Span) int { return b.Start - a.Start }) // from the back
+	text := rr.Text()
+	for _, at := range gone {
+		head, tail := strings.TrimRight(text[:at.Start], " \t"), strings.TrimLeft(text[at.End:], " \t")
+		// With the comma before it; the first one with that behind it.
+		if h, ok := strings.CutSuffix(head, ","); ok {
+			text = strings.TrimRight(h, " \t") + text[at.End:]
+		} else if t, ok := strings.CutPrefix(tail, ","); ok {
+			text = text[:at.Start] + strings.TrimLeft(t, " \t")
+		} else {
+			return nil
+		}
+	}
+	return c.replace(c.policy.Step, rr, text)
 }

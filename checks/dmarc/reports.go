@@ -148,6 +148,7 @@ func (c *run1) consent(d *destination, rr *dnsq.RR) {
 			if len(d.answer.Chain) == 0 {
 				f.Fixes = []diag.Fix{{Owner: diag.Provider, Edits: []diag.Edit{{Name: d.name, Type: "TXT", New: "v=DMARC1"}}}}
 			}
+			f.Fixes = append(f.Fixes, c.dropDestination(d, rr)...)
 		}
 	}
 	if !known {
@@ -204,6 +205,7 @@ func (c *run1) reachable(d *destination, rr *dnsq.RR) {
 		return
 	}
 	f := diag.Finding{Kind: ruaNoMail, Subject: c.policy.Step.Domain, Args: diag.Args{"destination": d.host}, Evidence: c.spot(rr, d.host)}
+	f.Fixes = c.dropDestination(d, rr)
 	for i := range d.mx.Hosts {
 		f.Evidence = append(f.Evidence, facts.Evidence(d.mx.Hosts[i].RR, d.mx.Hosts[i].RR.Host, 0, 0))
 	}

@@ -364,8 +364,13 @@ func (c *run1) fixLookups(limit int, copied bool) []diag.Fix {
 		return nil
 	}
 	fixes := c.fixDead(n.Domain)
+	// One fix for each way: with the addresses that were given, if any is refused.
+	way := func(x diag.Fix) {
+		both := c.andAddresses(x)
+		fixes = append(fixes, both[len(both)-1])
+	}
 	if idle := idle(n); idle != nil {
-		fixes = append(fixes, c.andAddresses(c.remove(n, idle...))...)
+		way(c.remove(n, idle...))
 	}
 	var own, others []swap
 	for _, s := range n.Steps {
@@ -385,7 +390,7 @@ func (c *run1) fixLookups(limit int, copied bool) []diag.Fix {
 		}
 	}
 	if own != nil {
-		fixes = append(fixes, c.andAddresses(c.swap(n, own))...)
+		way(c.swap(n, own))
 	}
 	slices.SortStableFunc(others, func(a, b swap) int {
 		return cmp.Or(cmp.Compare(b.lookups, a.lookups), cmp.Compare(len(a.text), len(b.text)))
@@ -405,7 +410,8 @@ func (c *run1) fixLookups(limit int, copied bool) []diag.Fix {
 		return fixes
 	}
 	slices.SortFunc(few, func(a, b swap) int { return cmp.Compare(a.at.Start, b.at.Start) })
-	return append(fixes, c.andAddresses(c.swap(n, few))...)
+	way(c.swap(n, few))
+	return fixes
 }
 
 // maxFlat is how long, in octets, a record may become by flattening: RFC 7208 §3.4

@@ -25,6 +25,9 @@ func each(n *notes, in *Input, open func(zone string), put func(s *Set) (text st
 	last := ""
 	for i := range in.Sets {
 		s := &in.Sets[i]
+		if s.Err == nil && len(without(s.Before, s.After)) == 0 && len(without(s.After, s.Before)) == 0 {
+			continue // a text cut into strings anew: these tools cut it themselves
+		}
 		if s.Zone != last {
 			if last != "" {
 				shut()

@@ -255,6 +255,8 @@ func (l *linter) record(i int, rr *dnsq.RR) {
 				raw = n.Text
 			}
 			x.Code, x.Number, x.Whole = diag.LintLongString, int64(len(raw)), true
+			// The text stays; written anew it is cut into strings.
+			x.Fix = []diag.Edit{{Name: rr.Name, Type: rr.Type.String(), Old: EditText(*rr), New: EditText(*rr)}}
 		case OutOfZone:
 			x.Code, x.Whole = diag.LintOutOfZone, true
 		case UTF8Name:
