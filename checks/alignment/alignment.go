@@ -4,7 +4,8 @@
 // domain (RFC 9989 §4.4)?
 //
 // An identifier that is aligned but fails is no alignment, so SPF's own result
-// for each address counts, and DKIM counts only where a usable key was found.
+// for each address counts, and DKIM counts only where a usable key was found. Of a
+// real mail its signatures count, as they verify.
 package alignment
 
 import (
@@ -69,7 +70,7 @@ var Check = &diag.Check{
 		nowEnforced, enforcedUnsigned, relaxed, dkimOnly, ok, skipped},
 	Needs:        diag.Needs{IP: true},
 	Uses:         diag.Doors{DNS: true},
-	Requires:     []diag.AnyFact{facts.DMARC, facts.OrgDomain, facts.SPFResult, facts.DKIMKeys},
+	Requires:     []diag.AnyFact{facts.DMARC, facts.OrgDomain, facts.SPFResult, facts.DKIMKeys, facts.MailSignatures},
 	Run:          run,
 	Undetermined: undetermined,
 	Skipped:      skipped,
@@ -117,7 +118,11 @@ func run(ctx context.Context, j *diag.Job) error {
 
 	// All at once; then each is waited for.
 	facts.DMARC.Start(j.World, from)
-	facts.DKIMKeys.Start(j.World, facts.DKIMAskOf(t))
+	if mail := facts.MailOf(t); mail != nil {
+		facts.MailSignatures.Start(j.World, mail)
+	} else {
+		facts.DKIMKeys.Start(j.World, facts.DKIMAskOf(t))
+	}
 	for _, d := range []string{from, c.spf.domain, c.dkim.domain} {
 		if d != "" {
 			facts.OrgDomain.Start(j.World, d)
@@ -232,6 +237,10 @@ func (c *align) learnSPF() error {
 		l.aligned, l.state, l.why = dmarc.Undetermined, unasked, "helo"
 		return nil
 	}
+	if facts.MailOf(c.Target) != nil && c.Target.MailFrom == "" && !c.Target.NullSender {
+		l.aligned, l.state, l.why = dmarc.Undetermined, unasked, "return-path"
+		return nil
+	}
 	if l.domain == "" {
 		l.aligned, l.why = dmarc.NotAligned, "no-domain"
 		return nil
@@ -275,6 +284,9 @@ func (c *align) learnSPF() error {
 
 // learnDKIM says besides whether the domain declares that it never sends.
 func (c *align) learnDKIM() (neverSends bool, err error) {
+	if mail := facts.MailOf(c.Target); mail != nil {
+		return false, c.learnSignatures(mail)
+	}
 	l := &c.dkim
 	s, err := facts.DKIMKeys.Of(c.ctx, c.World, facts.DKIMAskOf(c.Target))
 	if err != nil {
@@ -367,8 +379,8 @@ func (c *align) judge() {
 		report(spfOnly, diag.Args{"dkim": c.dkim.why})
 	case c.spf.state == unasked:
 		what := "ip"
-		if c.spf.why == "helo" {
-			what = "helo"
+		if c.spf.why != "" {
+			what = c.spf.why
 		}
 		c.Report(diag.Finding{Kind: skipped, Subject: c.from, Args: diag.Args{"missing": what}})
 	case c.dkim.state == yes:

@@ -91,9 +91,9 @@ var Check = &diag.Check{
 	Docs: docs,
 	Kinds: []*diag.Kind{multiple, syntax, nameDoubled, misplaced, undetermined, missing, cnameEmpty, policyNone, partial,
 		subdomainWeaker, duplicateTag, ignored, noReports, ruaInvalid, ruaUnauthorized, ruaDiverted, ruaNoMail,
-		inherited, oldReceivers, obsoleteTag, withoutEffect, spelling, foreign, wildcard, ok, parkedOK, skipped},
+		messageFail, messageNone, messageOld, messagePass, inherited, oldReceivers, obsoleteTag, withoutEffect, spelling, foreign, wildcard, ok, parkedOK, skipped},
 	Uses:         diag.Doors{DNS: true},
-	Requires:     []diag.AnyFact{facts.DMARC, facts.OrgDomain, facts.MX},
+	Requires:     []diag.AnyFact{facts.DMARC, facts.OrgDomain, facts.MX, facts.MailVerdict},
 	Run:          run,
 	Undetermined: undetermined,
 	Skipped:      skipped,
@@ -118,6 +118,11 @@ type Data struct {
 	ADKIM     string       `json:"adkim,omitempty"`
 	ASPF      string       `json:"aspf,omitempty"`
 	Walk      []string     `json:"walk"` // the names asked
+	// Of a message: pass, fail, none, temperror by RFC 9989 and by RFC 7489, and
+	// what it rests on.
+	Result      string           `json:"result,omitempty"`
+	OldResult   string           `json:"rfc7489_result,omitempty"`
+	Identifiers []IdentifierData `json:"identifiers,omitempty"`
 }
 
 func run(ctx context.Context, j *diag.Job) error {
@@ -134,6 +139,11 @@ func run(ctx context.Context, j *diag.Job) error {
 	c := &run1{Job: j, ctx: ctx, from: from, policy: p, reported: map[string]bool{}}
 	if err := c.learn(); err != nil {
 		return err
+	}
+	if facts.MailOf(j.Target) != nil {
+		if err := c.message(); err != nil {
+			return err
+		}
 	}
 	c.judge()
 	j.SetData(c.data())
@@ -159,6 +169,8 @@ type run1 struct {
 	saysParked    bool // the records say so
 	parkedUnknown []*dnsq.Error
 	destinations  []*destination
+
+	mail *facts.MailDMARC // nil without a message
 }
 
 // looked is a question beside the policy: its answer, or why there is none, or
@@ -588,6 +600,9 @@ func (c *run1) data() Data {
 	}
 	if rec, whom, known := c.oldRecord(); known && rec != nil {
 		d.OldPolicy = rec.EvaluateOld(whom).Policy
+	}
+	if c.mail != nil {
+		d.Result, d.OldResult, d.Identifiers = c.mail.Result, c.mail.Old, identifierData(c.mail)
 	}
 	return d
 }

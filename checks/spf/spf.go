@@ -130,6 +130,13 @@ func run(ctx context.Context, j *diag.Job) error {
 			return nil
 		}
 	}
+	if facts.MailOf(t) != nil && t.MailFrom == "" && !t.NullSender {
+		// A mail that does not show its Return-Path: one that was never delivered,
+		// or was saved without it.
+		j.Report(diag.Finding{Kind: skipped, Subject: t.Domain, Args: diag.Args{"missing": "return-path"}})
+		j.SetData(Data{Identity: c.identity})
+		return nil
+	}
 	// All at once; then each is waited for.
 	facts.SPFTree.Start(j.World, spfName(c.domain))
 	for _, ip := range t.IPs {

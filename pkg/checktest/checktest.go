@@ -15,6 +15,12 @@
 //	-- message --          in place of target: the mail that the run is about, as
 //	                       it lies in a file; "message crlf" writes its lines with
 //	                       CR LF, "message base64" decodes it first
+//	-- sign --             DKIM signatures that the harness puts on top of the
+//	                       mail, one a line: d=DOMAIN s=SELECTOR key=NAME, and
+//	                       h=from:to… if not the usual; the record of the Ed25519
+//	                       key NAME is dkimtest.Record(dkimtest.Ed25519(NAME)),
+//	                       that of "shop" v=DKIM1; k=ed25519;
+//	                       p=uWrsZ2BJgmDJDSiEIkFWhRPNXWlNbQBXc5rd7x9jUGU=
 //	-- mail --             what a person says beside the message, "key: value" a
 //	                       line: receiver-host (repeatable), ip, helo, mail-from, now
 //	-- todoku.lock --      a lock file, which may lack the target's domain
@@ -59,7 +65,8 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
-	"github.com/todoku-mail/todoku/pkg/dkim"
+	rfc "github.com/todoku-mail/todoku/pkg/dkim"
+	"github.com/todoku-mail/todoku/pkg/dkim/dkimtest"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/engine"
 	"github.com/todoku-mail/todoku/pkg/facts"
@@ -132,6 +139,8 @@ func Load(path string) (*Fixture, error) {
 		return nil, fmt.Errorf("%s: it must open with a sentence on what a naive implementation gets wrong", path)
 	}
 	hasTarget := false
+	var mail []byte
+	var signatures []string
 	for _, file := range ar.Files {
 		word, arg, _ := strings.Cut(file.Name, " ")
 		lines := lines(file.Data)
@@ -180,9 +189,9 @@ func Load(path string) (*Fixture, error) {
 			default:
 				return nil, fmt.Errorf("%s: message %q: expected crlf, base64 or nothing", path, arg)
 			}
-			if f.message, err = message.Read(bytes.NewReader(data), "mail.eml", message.Options{}); err != nil {
-				return nil, fmt.Errorf("%s: %v", path, err)
-			}
+			mail = data
+		case "sign":
+			signatures = lines
 		case "mail":
 			if f.mail, err = parseMail(lines); err != nil {
 				return nil, fmt.Errorf("%s: %v", path, err)
@@ -195,7 +204,7 @@ func Load(path string) (*Fixture, error) {
 			f.Target.Lock, f.Target.Inputs = l.Domain(f.Target.Domain), map[diag.Input]bool{diag.LockInput: true}
 		case "private-key":
 			key := file.Data
-			f.Target.ProveKey = func(record string) error { return dkim.CheckPrivateKey(key, record) }
+			f.Target.ProveKey = func(record string) error { return rfc.CheckPrivateKey(key, record) }
 		case "faults":
 			for _, l := range lines {
 				p := strings.Fields(l)
@@ -220,7 +229,13 @@ func Load(path string) (*Fixture, error) {
 			return nil, fmt.Errorf("%s: unknown part %q", path, file.Name)
 		}
 	}
-	if f.message != nil && !hasTarget {
+	if mail != nil && !hasTarget {
+		if mail, err = sign(mail, signatures); err != nil {
+			return nil, fmt.Errorf("%s: %v", path, err)
+		}
+		if f.message, err = message.Read(bytes.NewReader(mail), "mail.eml", message.Options{}); err != nil {
+			return nil, fmt.Errorf("%s: %v", path, err)
+		}
 		f.mail.Today = Clock
 		f.Target, hasTarget = facts.MailTarget(f.message, f.mail), true
 	}
@@ -291,6 +306,37 @@ func fields(s string) []string {
 		out = append(out, cur.String())
 	}
 	return out
+}
+
+// sign puts DKIM signatures on top of a mail, the last line's topmost.
+func sign(mail []byte, lines []string) ([]byte, error) {
+	for _, l := range lines {
+		s := dkimtest.Signer{Header: rfc.Relaxed, Body: rfc.Relaxed}
+		for _, f := range strings.Fields(l) {
+			switch key, val, _ := strings.Cut(f, "="); key {
+			case "d":
+				s.Domain = val
+			case "s":
+				s.Selector = val
+			case "key":
+				s.Key = dkimtest.Ed25519(val)
+			case "h":
+				s.Names = strings.Split(val, ":")
+			default:
+				return nil, fmt.Errorf("sign %q: expected d=, s=, key= and h=", l)
+			}
+		}
+		if s.Key == nil || s.Domain == "" || s.Selector == "" {
+			return nil, fmt.Errorf("sign %q: d=, s= and key= are needed", l)
+		}
+		wire := strings.ReplaceAll(strings.ReplaceAll(string(mail), "\r\n", "\n"), "\n", "\r\n")
+		field := s.SignField(wire)
+		if !strings.Contains(string(mail), "\r\n") {
+			field = strings.ReplaceAll(field, "\r\n", "\n")
+		}
+		mail = append([]byte(field), mail...)
+	}
+	return mail, nil
 }
 
 func parseMail(lines []string) (facts.MailOptions, error) {

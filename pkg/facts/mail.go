@@ -280,13 +280,6 @@ func (m *MailDMARC) judge(a MailAsk) {
 			m.Old = "none"
 		}
 	}
-	// An old receiver looks for the record at the From domain and at the domain
-	// below the public suffix, and nowhere between or above (RFC 7489 §6.6.3).
-	if s := m.Policy.Step; s != nil && s.Domain != a.From {
-		if org, ok := orgdomain.PSL(a.From); !ok || s.Domain != org {
-			m.Old, m.OldAsked = "none", ""
-		}
-	}
 }
 
 // Passing are the identifiers that pass and are aligned.
