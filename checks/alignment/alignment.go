@@ -128,8 +128,10 @@ func run(ctx context.Context, j *diag.Job) error {
 			facts.OrgDomain.Start(j.World, d)
 		}
 	}
-	for _, ip := range t.IPs {
-		facts.SPFResult.Start(j.World, c.ask(ip))
+	if !noReturnPath(t) {
+		for _, ip := range t.IPs {
+			facts.SPFResult.Start(j.World, c.ask(ip))
+		}
 	}
 	if c.policy, err = facts.DMARC.Of(ctx, j.World, from); err != nil {
 		return err
@@ -237,7 +239,7 @@ func (c *align) learnSPF() error {
 		l.aligned, l.state, l.why = dmarc.Undetermined, unasked, "helo"
 		return nil
 	}
-	if facts.MailOf(c.Target) != nil && c.Target.MailFrom == "" && !c.Target.NullSender {
+	if noReturnPath(c.Target) {
 		l.aligned, l.state, l.why = dmarc.Undetermined, unasked, "return-path"
 		return nil
 	}

@@ -1,10 +1,17 @@
 package alignment
 
 import (
+	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/dkim"
 	"github.com/todoku-mail/todoku/pkg/dmarc"
 	"github.com/todoku-mail/todoku/pkg/facts"
 )
+
+// noReturnPath reports whether the target is a mail that does not show its
+// Return-Path.
+func noReturnPath(t *diag.Target) bool {
+	return facts.MailOf(t) != nil && t.MailFrom == "" && !t.NullSender
+}
 
 // learnSignatures sets the DKIM leg from the signatures of a mail: from the one
 // that does most for the From domain.
