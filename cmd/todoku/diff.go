@@ -12,6 +12,7 @@ import (
 	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/engine"
+	"github.com/todoku-mail/todoku/pkg/gate"
 	"github.com/todoku-mail/todoku/pkg/render"
 	"github.com/todoku-mail/todoku/pkg/zone"
 )
@@ -26,6 +27,7 @@ type diffFlags struct {
 	targetFlags
 	runFlags
 	old, new []string
+	config   string
 }
 
 func newDiff(s stdio) *cobra.Command {
@@ -41,7 +43,7 @@ Each side is zone files, folders of them, or the word live for the DNS as it is.
 A zone file answers for its origin; everything else comes from the live DNS, or is
 inconclusive with --offline. Without DOMAIN every domain is judged that the files
 say something about mail for: the origin of each zone, and every name with an MX,
-SPF, DMARC or DKIM record.
+SPF, DMARC or DKIM record; with --config, those of the inventory.
 
 Exit code 1: the change brings findings at or above --fail-on. 3: it cannot be said
 whether it does. 0: it does not.`,
@@ -60,6 +62,8 @@ whether it does. 0: it does not.`,
 	f.addRecordSets(cmd)
 	f.addDNS(cmd, diffTimeout)
 	fl := cmd.Flags()
+	fl.StringVar(&f.config, "config", "", "inventory `FILE` (todoku.yaml): judge its domains, as they are declared to send; its waivers apply")
+	_ = cmd.MarkFlagFilename("config")
 	fl.StringArrayVar(&f.old, "old", nil, "`ZONE` before the change: FILE[@ORIGIN], a folder, - or live (repeatable)")
 	fl.StringArrayVar(&f.new, "new", nil, "`ZONE` after the change: FILE[@ORIGIN], a folder, - or live (repeatable)")
 	return cmd
@@ -203,20 +207,71 @@ func aboutOne(cmd *cobra.Command) string {
 	return ""
 }
 
+// gating is what the diff judges: the domains of the inventory or, without one,
+// those of the arguments and the files.
+func (f *diffFlags) gating(cmd *cobra.Command, args []string, old, new *side) (*gating, error) {
+	if f.config == "" {
+		targets, err := f.targets(cmd, args, old, new)
+		return &gating{targets: targets}, err
+	}
+	g := &gating{all: len(args) == 0 && len(f.only) == 0 && len(f.skip) == 0}
+	var err error
+	if g.inv, err = loadInventory(f.config); err != nil {
+		return nil, err
+	}
+	if name := aboutOne(cmd); name != "" {
+		return nil, usagef("--%s says how one domain sends, and so does %s: write it there", name, f.config)
+	}
+	var named []string
+	for _, a := range args {
+		d, err := inventoryDomain(g.inv, a)
+		if err != nil {
+			return nil, err
+		}
+		named = append(named, d.Target.Domain)
+	}
+	lists, err := f.blocklists()
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range g.inv.Targets() {
+		if len(args) == 0 || slices.Contains(named, t.Domain) {
+			t.Blocklists = lists
+			g.targets = append(g.targets, t)
+		}
+	}
+	zones := f.zones
+	f.inventory(cmd, g.inv)
+	f.zones = zones // the sides say which zones there are
+	return g, nil
+}
+
+// waive marks what the inventory's waivers cover on either side.
+func (g *gating) waive(run *diag.Run, now time.Time) {
+	var old, new []*diag.Report
+	for _, d := range run.Diffs {
+		old, new = append(old, d.Old), append(new, d.New)
+	}
+	gate.Apply(old, g.all, now)
+	gate.Apply(new, g.all, now)
+}
+
 // diff runs the comparison and writes the reports. Its error is an exit code.
 func (f *diffFlags) diff(ctx context.Context, cmd *cobra.Command, s stdio, args []string) error {
 	old, new, err := f.sides(s)
 	if err != nil {
 		return err
 	}
-	targets, err := f.targets(cmd, args, old, new)
+	g, err := f.gating(cmd, args, old, new)
 	if err != nil {
 		return err
 	}
+	targets := g.targets
 	p, err := f.prepare(cmd, s)
 	if err != nil {
 		return err
 	}
+	p.options.FailOn = func(t *diag.Target) diag.Status { return f.threshold(g, t) }
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	opt := dnsq.Options{Servers: p.servers, Offline: f.offline, Replay: p.replay, Rules: p.rules,
@@ -243,6 +298,7 @@ func (f *diffFlags) diff(ctx context.Context, cmd *cobra.Command, s stdio, args 
 	cfg := engine.Config{Checks: p.checks, Version: version, Server: p.server, Now: func() time.Time { return p.started }}
 	run := engine.Diff(ctx, cfg, old.over(live, nil), new.over(live, old), targets)
 	run.Before, run.After, run.Server = old.label, new.label, p.server
+	g.waive(run, p.started)
 	if err := stack.Close(); err != nil {
 		return &exitError{exitBroken, err}
 	}
@@ -255,7 +311,7 @@ func (f *diffFlags) diff(ctx context.Context, cmd *cobra.Command, s stdio, args 
 			return usagef("--record %s: %v", f.record, err)
 		}
 	}
-	return f.diffVerdict(run, s)
+	return f.diffVerdict(run, g, s)
 }
 
 // over is the side as the engine compares it: its zones over under, and what
@@ -288,10 +344,12 @@ func (d *side) proposed() *zone.Set {
 }
 
 // diffVerdict turns a diff into an exit code.
-func (f *diffFlags) diffVerdict(run *diag.Run, s stdio) error {
+func (f *diffFlags) diffVerdict(run *diag.Run, g *gating, s stdio) error {
 	n := map[diag.Status]int{}
+	warned := false
 	broken := false
 	for _, d := range run.Diffs {
+		warn := f.threshold(g, &d.Target) <= diag.Warn
 		for _, r := range []*diag.Report{d.Old, d.New} {
 			for i := range r.Checks {
 				if p := r.Checks[i].Panic; p != "" {
@@ -303,14 +361,15 @@ func (f *diffFlags) diffVerdict(run *diag.Run, s stdio) error {
 		}
 		for i := range d.Pairs {
 			p := &d.Pairs[i]
-			if p.Change == diag.Undecided && p.New != nil && p.New.Kind.Status == diag.Warn && f.failOn != "warn" {
+			if p.Change == diag.Undecided && p.New != nil && p.New.Kind.Status == diag.Warn && !warn {
 				continue // it would not fail if it were new
 			}
 			n[render.PairStatus(p)]++
+			warned = warned || warn && render.PairStatus(p) == diag.Warn
 		}
 	}
 	switch {
-	case n[diag.Fail] > 0, f.failOn == "warn" && n[diag.Warn] > 0:
+	case n[diag.Fail] > 0, warned:
 		return &exitError{code: exitFound}
 	case broken:
 		return &exitError{code: exitBroken}

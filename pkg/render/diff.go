@@ -63,9 +63,13 @@ func diffVerdictPieces(r *diag.Run, cat *i18n.Catalog) []i18n.Piece {
 	n := map[diag.Status]int{}
 	broken := map[string]bool{}
 	crashed := false
+	waived := 0
 	for _, d := range r.Diffs {
 		crashed = crashed || d.New.Broken() || d.Old.Broken()
 		for i := range d.Pairs {
+			if p := &d.Pairs[i]; p.New != nil && p.New.Waived != nil && p.Change != diag.Unchanged {
+				waived++
+			}
 			s := PairStatus(&d.Pairs[i])
 			n[s]++
 			if s == diag.Fail {
@@ -95,6 +99,9 @@ func diffVerdictPieces(r *diag.Run, cat *i18n.Catalog) []i18n.Piece {
 		say = append(say, cat.TPieces("diff.verdict.same", nil))
 	default:
 		say = append(say, cat.TPieces("diff.verdict.pass", nil))
+	}
+	if waived > 0 {
+		say = append(say, cat.NPieces("verdict.waived", waived, nil))
 	}
 	if crashed {
 		say = append(say, cat.TPieces("verdict.broken", nil))

@@ -92,7 +92,11 @@ func verdictPieces(r *diag.Report, cat *i18n.Catalog) []i18n.Piece {
 	switch s := VerdictStatus(r); {
 	case s == diag.Fail:
 		// A check may call itself failed without a finding; there is one fault then.
-		say = append(say, cat.NPieces("verdict.fail", max(n[diag.Fail], 1), diag.Args{"mail": mail}))
+		if t.NeverSends() {
+			say = append(say, cat.NPieces("verdict.never", max(n[diag.Fail], 1), dom))
+		} else {
+			say = append(say, cat.NPieces("verdict.fail", max(n[diag.Fail], 1), diag.Args{"mail": mail}))
+		}
 		if open > 0 {
 			say = append(say, cat.NPieces("verdict.more", open, nil))
 		}
@@ -103,6 +107,11 @@ func verdictPieces(r *diag.Report, cat *i18n.Catalog) []i18n.Piece {
 		say = append(say, cat.TPieces("verdict.broken", nil))
 	case s == diag.Inconclusive:
 		say = append(say, cat.NPieces("verdict.inconclusive", max(open, 1), nil))
+	case t.NeverSends() && s > diag.Skip:
+		say = append(say, cat.TPieces("verdict.never.pass", dom))
+		if k := n[diag.Warn]; k > 0 {
+			say = append(say, cat.NPieces("verdict.never.warn", k, nil))
+		}
 	case s == diag.Warn:
 		say = append(say, cat.NPieces("verdict.warn", max(n[diag.Warn], 1), dom))
 	case s == diag.Skip:
@@ -116,7 +125,7 @@ func verdictPieces(r *diag.Report, cat *i18n.Catalog) []i18n.Piece {
 	if k := r.Waived(); k > 0 {
 		say = append(say, cat.NPieces("verdict.waived", k, nil))
 	}
-	if len(t.IPs) == 0 && len(r.Checks) > 0 {
+	if len(t.IPs) == 0 && len(r.Checks) > 0 && !t.NeverSends() {
 		say = append(say, cat.TPieces("verdict.noip", nil))
 	}
 	if cat.Lang() == "ja" {
