@@ -444,7 +444,7 @@ func same(t *testing.T, questions []dnsq.Question, a, b dnsq.Resolver, exact boo
 			for i := range next {
 				x, xerr := a.Ask(t.Context(), questions[i])
 				y, yerr := b.Ask(t.Context(), questions[i])
-				results[i] = pair{facts(x, xerr, exact), facts(y, yerr, exact)}
+				results[i] = pair{asText(x, xerr, exact), asText(y, yerr, exact)}
 			}
 		})
 	}
@@ -476,9 +476,9 @@ func same(t *testing.T, questions []dnsq.Question, a, b dnsq.Resolver, exact boo
 	}
 }
 
-// facts is an answer as text. Why there is none differs between a server and
+// asText is an answer as text. Why there is none differs between a server and
 // a zone file; that there is none does not.
-func facts(a *dnsq.Answer, err error, exact bool) string {
+func asText(a *dnsq.Answer, err error, exact bool) string {
 	if err != nil {
 		return "unknown "
 	}
@@ -812,7 +812,7 @@ func TestE2ELargeAnswers(t *testing.T) {
 			got, err := s.resolver(t).Ask(t.Context(), q)
 			if err != nil {
 				t.Errorf("%s (%d octets): %v", q, size, err)
-			} else if facts(got, nil, false) != facts(want, nil, false) {
+			} else if asText(got, nil, false) != asText(want, nil, false) {
 				t.Errorf("%s (%d octets) from %s: %d records; expected %d", q, size, s, len(got.RRs), len(want.RRs))
 			}
 		}
