@@ -83,6 +83,7 @@ type htmlReport struct {
 	Target  []htmlRow
 	Trouble *htmlTrouble
 	Todo    []htmlOwner
+	Good    bool // nothing to do; not so if something was not found out
 	Checks  []*htmlCheck
 	Facts   []string
 }
@@ -197,6 +198,7 @@ type htmlWriter struct {
 	// shown are the verified changes that are on the page, with the finding that
 	// they stand at: one change often mends several.
 	shown map[string]*htmlFinding
+	said  map[dnsq.Question]bool // questions whose trouble is said on top
 }
 
 // runHTML writes a run as one page.
@@ -246,7 +248,7 @@ func (h *htmlWriter) value(s string) []i18n.Piece { return h.cat.ValuePieces(nil
 
 func (h *htmlWriter) report(r *diag.Report, id string) *htmlReport {
 	cat := h.cat
-	h.shown = map[string]*htmlFinding{}
+	h.shown, h.said = map[string]*htmlFinding{}, saidOnTop(troubleGroups(r), maxTrouble)
 	s := VerdictStatus(r)
 	if s == diag.Info {
 		s = diag.Pass // over a whole report a note would read as a doubt
@@ -268,7 +270,7 @@ func (h *htmlWriter) report(r *diag.Report, id string) *htmlReport {
 		out.Checks = append(out.Checks, hc)
 		todo = append(todo, hc.Findings...)
 	}
-	out.Todo = byOwner(todo)
+	out.Todo, out.Good = byOwner(todo), s == diag.Pass
 	out.Facts = []string{cat.N("foot.questions", r.Queries, nil), cat.T("foot.time", diag.Args{"seconds": fmt.Sprintf("%.2f", r.Duration.Seconds())})}
 	return out
 }
@@ -381,7 +383,8 @@ func (h *htmlWriter) check(r *diag.Report, c *diag.CheckReport, id string) *html
 	list := items(&diag.Run{Reports: []*diag.Report{{Target: r.Target, Checks: []diag.CheckReport{*c}}}})
 	for _, it := range important(list) {
 		f := h.finding(&it)
-		if folded(&it) {
+		// What is explained on top takes a line here.
+		if folded(&it) || explained(it.f, h.said) {
 			out.Rest = append(out.Rest, f)
 		} else {
 			out.Findings = append(out.Findings, f)
@@ -536,7 +539,7 @@ func (h *htmlWriter) change(c *diag.RecordChange) *htmlChange {
 
 func (h *htmlWriter) diff(r *diag.Run) *htmlDiff {
 	cat := h.cat
-	h.shown = map[string]*htmlFinding{}
+	h.shown, h.said = map[string]*htmlFinding{}, nil
 	out := &htmlDiff{Badge: h.badge(DiffStatus(r)), Verdict: diffVerdictPieces(r, cat), Before: h.value(r.Before), After: h.value(r.After)}
 	var names []string
 	for _, d := range r.Diffs {

@@ -173,6 +173,20 @@ func TestHTMLSays(t *testing.T) {
 	}
 }
 
+// "Nothing to do" is said only where all is well.
+func TestHTMLNothingToDo(t *testing.T) {
+	const none = "There is nothing to do."
+	says := func(fs ...diag.Finding) bool {
+		return strings.Contains(pageText(validHTML(t, machine(t, "html", only(alpha, fs...), "en", Options{}))), none)
+	}
+	if !says(diag.Finding{Kind: kOK}) || !says(diag.Finding{Kind: kOld}) {
+		t.Error("it is not said of a good report")
+	}
+	if says(diag.Finding{Kind: kUndet}) || says(diag.Finding{Kind: kSkip}) || says(diag.Finding{Kind: kSyntax}) || says() {
+		t.Error("it is said where something is wrong, unknown or was not looked at")
+	}
+}
+
 // The part at fault is marked, whole and alone.
 func TestHTMLMark(t *testing.T) {
 	h := &htmlWriter{cat: catalog(t, "en")}

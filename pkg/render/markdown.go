@@ -132,6 +132,9 @@ func (m *markdown) report(r *diag.Report, several bool) {
 	m.put("## " + icons[s] + " " + word(s) + " " + m.value(r.Target.Domain) + "\n\n")
 	m.put(mdPieces(verdictPieces(r, m.cat)) + "\n\n")
 	all := items(&diag.Run{Reports: []*diag.Report{r}})
+	groups := troubleGroups(r)
+	m.trouble(groups)
+	said := saidOnTop(groups, maxTrouble)
 	for i := range r.Checks {
 		if r.Checks[i].Panic != "" {
 			m.put(mdStatus(diag.Inconclusive) + " " + m.value(r.Checks[i].Check.Name) + ": " + mdText(m.cat.T("check.crashed", nil)) + "\n\n")
@@ -143,9 +146,35 @@ func (m *markdown) report(r *diag.Report, several bool) {
 			rest = append(rest, it)
 			continue
 		}
+		if explained(it.f, said) { // with its remedy, on top
+			brief := m.sentence(&it, "", true) + "\n\n"
+			m.block(brief, brief)
+			continue
+		}
 		m.finding(&it, "")
 	}
 	m.rest(rest, m.cat.N("md.rest", len(rest), nil), "")
+}
+
+// trouble says once what went wrong with DNS for several checks.
+func (m *markdown) trouble(groups []*troubleGroup) {
+	if len(groups) == 0 {
+		return
+	}
+	b := "**" + mdText(m.cat.T("trouble.head", nil)) + "**\n\n"
+	for i, g := range groups {
+		if i == maxTrouble {
+			b += "- " + mdText(m.cat.T("trouble.more", diag.Args{"n": len(groups) - i})) + "\n"
+			break
+		}
+		var questions []string
+		for _, e := range g.errs {
+			questions = append(questions, e.Question.String())
+		}
+		b += "- " + mdPieces(m.cat.TPieces("unanswered", diag.Args{"question": questions, "reason": string(g.errs[0].Reason)})) +
+			" · " + mdPieces(m.cat.TPieces("trouble.needed", diag.Args{"checks": g.checks})) + "\n"
+	}
+	m.put(b + "\n" + mdText(troubleFix(groups, m.cat)) + "\n\n")
 }
 
 // rest lists findings in a folded part, a line each, in order of importance.

@@ -547,9 +547,27 @@ func (t *textReport) record(e *diag.Evidence) {
 
 // explainedOnTop reports whether all that a finding rests on is DNS trouble
 // that stands on top with its remedy.
-func (t *textReport) explainedOnTop(f *diag.Finding) bool {
+func (t *textReport) explainedOnTop(f *diag.Finding) bool { return explained(f, t.said) }
+
+// explained reports whether all that a finding rests on is questions whose
+// trouble is said already.
+func explained(f *diag.Finding, said map[dnsq.Question]bool) bool {
 	return f.Kind.Status == diag.Inconclusive && len(f.Unknown) > 0 &&
-		!slices.ContainsFunc(f.Unknown, func(e *dnsq.Error) bool { return e == nil || !t.said[e.Question] })
+		!slices.ContainsFunc(f.Unknown, func(e *dnsq.Error) bool { return e == nil || !said[e.Question] })
+}
+
+// saidOnTop are the questions of trouble that is said once for several checks.
+func saidOnTop(groups []*troubleGroup, most int) map[dnsq.Question]bool {
+	said := map[dnsq.Question]bool{}
+	for i, g := range groups {
+		if i == most {
+			break
+		}
+		for _, e := range g.errs {
+			said[e.Question] = true
+		}
+	}
+	return said
 }
 
 // unknown lists the questions without an answer that are not on top already.
