@@ -12,6 +12,8 @@ type Plan struct {
 	Edits []Edit
 	// Left are the findings that fail or warn after the edits.
 	Left []Left
+	// More: a limit or the time ended the search, and there may be more to mend.
+	More bool
 	// Before and After are the report without and with the edits. After is Before
 	// if there are none.
 	Before, After *Report

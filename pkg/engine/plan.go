@@ -81,6 +81,7 @@ func Plan(ctx context.Context, c Config, r *diag.Report) *diag.Plan {
 		now = after
 		clear(tried)
 	}
+	p.More = len(p.Steps) == MaxSteps || tr.left < 0 || ctx.Err() != nil
 	if len(p.Steps) > 0 {
 		p.After = marked(now, r, shown, waived)
 	}

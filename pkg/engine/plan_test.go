@@ -150,7 +150,7 @@ func TestPlanIsBounded(t *testing.T) {
 	})
 	// Each fix brings the next fault: not verified, for that is worse.
 	r, c := run(t, dns{"shop.example": "x"}, endless)
-	if p := engine.Plan(t.Context(), c, r); len(p.Steps) != 0 || len(p.Left) != 1 || len(p.Left[0].Tried) != 1 {
+	if p := engine.Plan(t.Context(), c, r); len(p.Steps) != 0 || len(p.Left) != 1 || len(p.Left[0].Tried) != 1 || p.More {
 		t.Errorf("%+v", p)
 	}
 	// A warning that comes to light is not worse: that goes on to the limit.
@@ -164,13 +164,13 @@ func TestPlanIsBounded(t *testing.T) {
 		return nil
 	}
 	r, c = run(t, dns{"shop.example": "x"}, endless)
-	if p := engine.Plan(t.Context(), c, r); len(p.Steps) != engine.MaxSteps || len(p.Edits) != 1 {
+	if p := engine.Plan(t.Context(), c, r); len(p.Steps) != engine.MaxSteps || len(p.Edits) != 1 || !p.More {
 		t.Errorf("%d steps", len(p.Steps))
 	}
 	// Out of time: no fix is called tried.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if p := engine.Plan(ctx, c, r); len(p.Edits) != 0 {
+	if p := engine.Plan(ctx, c, r); len(p.Edits) != 0 || !p.More {
 		t.Errorf("%+v", p)
 	}
 }

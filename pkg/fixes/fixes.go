@@ -247,6 +247,10 @@ func (n *notes) edits(edits []diag.Edit) {
 // can answer.
 func (n *notes) left(in *Input) {
 	p := in.Plan
+	if p.More {
+		n.line("")
+		n.T("fixes.more", nil)
+	}
 	if open := p.After.Decisive()[diag.Inconclusive]; open > 0 {
 		n.line("")
 		n.say(n.cat.N("fixes.open", open, nil))
@@ -255,7 +259,7 @@ func (n *notes) left(in *Input) {
 		}
 	}
 	if len(p.Left) == 0 {
-		if len(p.Steps) > 0 {
+		if len(p.Steps) > 0 && !p.More {
 			n.line("")
 			n.T("fixes.left.none", nil)
 		}

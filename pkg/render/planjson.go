@@ -20,6 +20,7 @@ type jsonPlan struct {
 	Left    []jsonLeft `json:"left"`
 	Before  jsonState  `json:"before"`
 	After   jsonState  `json:"after"`
+	More    bool       `json:"more"` // a limit ended the search: run again after these edits
 }
 
 // A jsonState is a report without and with the edits.
@@ -56,7 +57,7 @@ func PlanJSON(w io.Writer, p *diag.Plan, cat *i18n.Catalog) error {
 	}
 	out := jsonPlan{Schema: 1, Version: p.Before.Version, Started: p.Before.Started.UTC().Format(time.RFC3339),
 		Target: targetJSON(&p.Target), Edits: editsJSON(p.Edits), Steps: []jsonStep{}, Left: []jsonLeft{},
-		Before: state(p.Before), After: state(p.After)}
+		Before: state(p.Before), After: state(p.After), More: p.More}
 	for i := range p.Steps {
 		s := &p.Steps[i]
 		j := jsonStep{Check: s.Check.Name, Finding: findingJSON(&s.Finding, cat), Edits: editsJSON(s.Edits),

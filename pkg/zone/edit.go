@@ -21,6 +21,8 @@ type Refusal string
 const (
 	// OutsideZones: no zone file speaks for the name.
 	OutsideZones Refusal = "outside-zones"
+	// NoZoneFile: the zone's records are not from a file in the syntax of RFC 1035.
+	NoZoneFile Refusal = "no-zone-file"
 	// BelowCut: the zone hands the name on to other servers with NS records; a
 	// record there would not be seen.
 	BelowCut Refusal = "below-cut"
@@ -197,7 +199,11 @@ func (s *Set) place(j *job) (*index, *Unplaced) {
 		return nil, j.refuse(OutsideZones, "")
 	}
 	if x.zone.foreign {
-		return nil, j.refuse(Unsafe, "the zone is in no zone file syntax")
+		u := j.refuse(NoZoneFile, "")
+		if len(x.zone.Records) > 0 {
+			u.File, u.Line = x.zone.Records[0].File, x.zone.Records[0].Line
+		}
+		return nil, u
 	}
 	if r := x.step(q); r.kind == stepDelegated && q.Type != dnsq.TypeNS {
 		u := j.refuse(BelowCut, r.next)
