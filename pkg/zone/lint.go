@@ -260,7 +260,9 @@ func (l *linter) record(i int, rr *dnsq.RR) {
 		case OutOfZone:
 			x.Code, x.Whole = diag.LintOutOfZone, true
 		case UTF8Name:
-			if !x.Mail {
+			// BIND's check-names refuses hosts with such names (see hostName).
+			x.Whole = rr.Type == dnsq.TypeA || rr.Type == dnsq.TypeAAAA || rr.Type == dnsq.TypeMX
+			if !x.Mail && !x.Whole {
 				continue
 			}
 			x.Code, x.Read = diag.LintUTF8Name, n.Text
@@ -301,8 +303,8 @@ func (l *linter) place(i int, rr *dnsq.RR) {
 		}
 	}
 	cut := ""
-	for up := rr.Name; up != l.z.Origin && up != "."; up = dnsq.Parent(up) {
-		n := l.x.nodes[up]
+	for up := rr.Name; ; up = dnsq.Parent(up) {
+		n, top := l.x.nodes[up], up == l.z.Origin
 		if n == nil {
 			continue
 		}
@@ -310,6 +312,9 @@ func (l *linter) place(i int, rr *dnsq.RR) {
 			x := l.of(i)
 			x.Code, x.Read, x.Whole = diag.LintBelowDNAME, up, true
 			l.add(x)
+		}
+		if top {
+			break
 		}
 		if n.set(dnsq.TypeNS) != nil {
 			cut = up
