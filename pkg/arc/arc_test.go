@@ -274,3 +274,40 @@ func FuzzValidate(f *testing.F) {
 		}
 	})
 }
+
+// Hostile chains end soon.
+func TestHostile(t *testing.T) {
+	big := strings.Repeat("x", 60<<10)
+	msg := mail
+	for i := 1; i <= 50; i++ {
+		s := sealer(i)
+		s.Results += "; reason=" + big
+		msg = s.Seal(msg)
+	}
+	for name, c := range map[string]struct {
+		msg  string
+		want arc.Status
+	}{
+		"50 sets of 60 kB": {msg, arc.Pass},
+		"100,000 seals":    {strings.Repeat("ARC-Seal: i=1; cv=none\r\n", 100_000) + mail, arc.Fail},
+		"tags":             {"ARC-Seal: " + strings.Repeat(";", 1<<20) + "\r\n" + mail, arc.Fail},
+	} {
+		begin := time.Now()
+		r := validate(t, zoneOf(50), c.msg)
+		t.Logf("%s: %s, %v", name, r.Status, time.Since(begin))
+		if r.Status != c.want {
+			t.Errorf("%s: %s, want %s", name, r.Status, c.want)
+		}
+	}
+}
+
+// BenchmarkValidate is a chain of three sets with Ed25519.
+func BenchmarkValidate(b *testing.B) {
+	b.ReportAllocs()
+	msg, z := chain(3), zoneOf(3)
+	for b.Loop() {
+		if r := validate(b, z, msg); r.Status != arc.Pass {
+			b.Fatal(line(r))
+		}
+	}
+}

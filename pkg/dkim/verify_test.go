@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"runtime"
 	"slices"
 	"strings"
@@ -140,11 +141,22 @@ func TestVerify(t *testing.T) {
 		"h= with an empty item":   {with(func(s *dkimtest.Signer) { s.Names = []string{"From", "", "To"} }), nil, nil, "pass pass match match [] [] []"},
 		"h= folded in a name":     {with(func(s *dkimtest.Signer) { s.Names = []string{"From", "Sub\r\n\tject"} }), nil, nil, "fail fail match mismatch [header-hash] [] []"},
 		"z= with b=":              {with(func(s *dkimtest.Signer) { s.Copy = true; s.Tags = []string{"b2=x", "x=1799999999"} }), nil, nil, "pass pass match match [] [] []"},
-		"q=dns/txt":               {with(func(s *dkimtest.Signer) { s.Query = "other : dns/txt" }), nil, nil, "pass pass match match [] [] []"},
-		"q=other":                 {with(func(s *dkimtest.Signer) { s.Query = "other" }), nil, nil, "permerror permerror match match [syntax] [] []"},
-		"LF only":                 {base, func(m string) string { return strings.ReplaceAll(m, "\r\n", "\n") }, nil, "pass pass match match [] [] []"},
-		"x= not after t=":         {with(func(s *dkimtest.Signer) { s.Time, s.Expires = 1770339999, 1770339999 }), nil, nil, "permerror permerror match match [syntax expired] [] []"},
-		"U-label":                 {with(func(s *dkimtest.Signer) { s.Domain, s.Identity = "例え.jp", "a@例え.jp" }), nil, map[string]string{"ed._domainkey.xn--r8jz45g.jp": dkimtest.Record(ed)}, "pass pass match match [] [] []"},
+		"b= between spaces": {with(func(s *dkimtest.Signer) {
+			s.Edit = func(t string) string {
+				return strings.Replace(t, dkimtest.Here, "\r\n\t "+dkimtest.Here+" \r\n\t ; n=x", 1)
+			}
+		}), nil, nil, "pass pass match match [] [] []"},
+		"b= between spaces, last": {with(func(s *dkimtest.Signer) {
+			s.Edit = func(t string) string { return strings.Replace(t, dkimtest.Here, " "+dkimtest.Here+" \t", 1) }
+		}), nil, nil, "pass pass match match [] [] []"},
+		"b = with a space before": {with(func(s *dkimtest.Signer) {
+			s.Edit = func(t string) string { return strings.Replace(t, "b="+dkimtest.Here, "b ="+dkimtest.Here, 1) }
+		}), nil, nil, "pass pass match match [] [] []"},
+		"q=dns/txt":       {with(func(s *dkimtest.Signer) { s.Query = "other : dns/txt" }), nil, nil, "pass pass match match [] [] []"},
+		"q=other":         {with(func(s *dkimtest.Signer) { s.Query = "other" }), nil, nil, "permerror permerror match match [syntax] [] []"},
+		"LF only":         {base, func(m string) string { return strings.ReplaceAll(m, "\r\n", "\n") }, nil, "pass pass match match [] [] []"},
+		"x= not after t=": {with(func(s *dkimtest.Signer) { s.Time, s.Expires = 1770339999, 1770339999 }), nil, nil, "permerror permerror match match [syntax expired] [] []"},
+		"U-label":         {with(func(s *dkimtest.Signer) { s.Domain, s.Identity = "例え.jp", "a@例え.jp" }), nil, map[string]string{"ed._domainkey.xn--r8jz45g.jp": dkimtest.Record(ed)}, "pass pass match match [] [] []"},
 	} {
 		msg := c.s.Sign(message())
 		if c.change != nil {
@@ -222,6 +234,37 @@ func TestSigned(t *testing.T) {
 	other := verify(t, dkimtest.Zone{"r2._domainkey.example.com": dkimtest.Record(dkimtest.RSA("other", 2048))}, msg).Signatures[0]
 	if other.HeaderMatch != dkim.Mismatches || other.Signed != nil {
 		t.Errorf("another key: %s, %x", other.HeaderMatch, other.Signed)
+	}
+}
+
+// A signature whose padding is wrong in any octet is none, with keys that
+// crypto/rsa takes and with those that it does not (RFC 8017 §8.2.2, step 4).
+func TestPadding(t *testing.T) {
+	for _, bits := range []int{512, 1024} {
+		key := dkimtest.RSA("padding", bits)
+		r := dkim.Lookup(t.Context(), dkimtest.Zone{"s._domainkey.example.com": dkimtest.Record(key)}, "s", "example.com")
+		digest := crypto.SHA256.New().Sum(nil)
+		good := dkimtest.Raw(key, crypto.SHA256, digest)
+		if c, why := r.CheckSeal(dkim.RSASHA256, digest, good); c.Match != dkim.Matches || !bytes.Equal(c.Signed, digest) || why != "" {
+			t.Fatalf("%d bits: %s, %s", bits, c.Match, why)
+		}
+		em := new(big.Int).Exp(new(big.Int).SetBytes(good), big.NewInt(65537), key.N).FillBytes(make([]byte, key.Size()))
+		for i := range em {
+			bad := slices.Clone(em)
+			bad[i] ^= 1
+			m := new(big.Int).SetBytes(bad)
+			sig := m.Exp(m, key.D, key.N).FillBytes(make([]byte, key.Size()))
+			c, _ := r.CheckSeal(dkim.RSASHA256, digest, sig)
+			text := i >= len(em)-32
+			if c.Match != dkim.Mismatches || (c.Signed != nil) != text {
+				t.Errorf("%d bits, octet %d: %s, signed %x", bits, i, c.Match, c.Signed)
+			}
+		}
+		for _, sig := range [][]byte{nil, good[1:], append([]byte{0}, good...), key.N.Bytes(), bytes.Repeat([]byte{0xff}, key.Size())} {
+			if c, _ := r.CheckSeal(dkim.RSASHA256, digest, sig); c.Match != dkim.Mismatches || c.Signed != nil {
+				t.Errorf("%d bits: %d octets: %s", bits, len(sig), c.Match)
+			}
+		}
 	}
 }
 

@@ -209,7 +209,10 @@ func (s Signer) SignField(msg string) string {
 	for _, f := range chosen {
 		data += canonicalField(f, s.Header)
 	}
-	data += strings.TrimSuffix(canonicalField(strings.Replace(text, Here, "", 1)+"\r\n", s.Header), "\r\n")
+	// The value of b= and all white space round it are not there (§3.5).
+	before, after, _ := strings.Cut(text, Here)
+	bare := strings.TrimRight(before, " \t\r\n") + strings.TrimLeft(after, " \t\r\n")
+	data += strings.TrimSuffix(canonicalField(bare+"\r\n", s.Header), "\r\n")
 	return Insert(text, Raw(s.Key, hash, sum(hash, data)), s.Unfolded)
 }
 
