@@ -167,13 +167,7 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, g *ga
 	if err != nil {
 		return usagef("--server: %v", err)
 	}
-	var resolver dnsq.Resolver = stack
-	if p.zones != nil {
-		resolver = p.zones.Overlay(stack)
-	}
-	if p.records != nil {
-		resolver = p.records.Over(resolver)
-	}
+	resolver := p.over(stack)
 	// Outermost, so that what the zone files said is kept too.
 	var recorder *dnsq.Recorder
 	if p.record != nil {
@@ -210,6 +204,17 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, g *ga
 	}
 	tellBroken(s, all.Reports)
 	return f.verdict(all.Reports, g)
+}
+
+// over is a resolver with the zone files and proposed records laid over it.
+func (p *plan) over(under dnsq.Resolver) dnsq.Resolver {
+	if p.zones != nil {
+		under = p.zones.Overlay(under)
+	}
+	if p.records != nil {
+		under = p.records.Over(under)
+	}
+	return under
 }
 
 // verdict turns reports into an exit code, the worst of theirs.

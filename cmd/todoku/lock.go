@@ -108,15 +108,19 @@ func (f *runFlags) lock(ctx context.Context, s stdio, p *plan, g *gating, file s
 		return usagef("--server: %v", err)
 	}
 	defer stack.Close()
-	var resolver dnsq.Resolver = stack
-	if p.zones != nil {
-		resolver = p.zones.Overlay(stack)
+	for i := range g.targets {
+		t := &g.targets[i]
+		t.SelectorHints = zone.SelectorsIn(t.DKIMDomain, p.zones, p.proposed())
+		if p.replay != nil {
+			t.SelectorHints = hintsFor(p.replay.Hints, t)
+		}
 	}
+	resolver := p.over(stack)
 	var recorder *dnsq.Recorder
 	if p.record != nil {
 		defer p.record.Close()
 		recorder = dnsq.NewRecorder(p.record, resolver)
-		recorder.Header.Started, recorder.Header.Label = p.started, p.server
+		recorder.Header.Started, recorder.Header.Label, recorder.Header.Hints = p.started, p.server, hints(g.targets)
 		resolver = recorder
 	}
 	shots := make([]*facts.Snapshot, len(g.targets))
@@ -124,9 +128,6 @@ func (f *runFlags) lock(ctx context.Context, s stdio, p *plan, g *gating, file s
 	var wg sync.WaitGroup
 	for i := range g.targets {
 		t := &g.targets[i]
-		if p.zones != nil {
-			t.SelectorHints = zone.SelectorsIn(t.DKIMDomain, p.zones)
-		}
 		wg.Go(func() {
 			w := diag.NewWorld(ctx, resolver, func() time.Time { return p.started })
 			shots[i], errs[i] = snapshot(ctx, w, t)
