@@ -103,16 +103,17 @@ func TestErrors(t *testing.T) {
 // What cannot stand in a file of the test data.
 func TestHostile(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"control":  {"domains:\n  a\x1b[31m.example:\n", "todoku.yaml:2:4: a control character"},
-		"no UTF-8": {"domains:\n  a\xff.example:\n", "todoku.yaml: is not valid UTF-8 text"},
-		"too long": {strings.Repeat("# long\n", 200_000), "at most 1048576 are read"},
-		"deep":     {"domains: " + strings.Repeat("[", 100_000), "nested more than 20 levels deep"},
-		"deeper":   {"domains:\n " + strings.Repeat("- ", 100_000) + "a", "nested more than 20 levels deep"},
-		"braces":   {"domains: " + strings.Repeat("{a: ", 50_000), "nested more than 20 levels deep"},
-		"keys":     {"domains:\n  " + strings.Repeat("? ", 50_000) + "a", "nested more than 20 levels deep"},
-		"two":      {"domains: {a.example: }\n---\ndomains: {b.example: }\n", "a second document"},
-		"merge":    {"domains:\n  <<: {a.example: }\n", "anchors, references"},
-		"tag":      {"domains:\n  a.example: !!binary aGVsbG8=\n", "anchors, references"},
+		"control":      {"domains:\n  a\x1b[31m.example:\n", "todoku.yaml:2:4: a control character"},
+		"no UTF-8":     {"domains:\n  a\xff.example:\n", "todoku.yaml: is not valid UTF-8 text"},
+		"too long":     {strings.Repeat("# long\n", 200_000), "at most 1048576 are read"},
+		"deep":         {"domains: " + strings.Repeat("[", 100_000), "nested more than 20 levels deep"},
+		"deeper":       {"domains:\n " + strings.Repeat("- ", 100_000) + "a", "nested more than 20 levels deep"},
+		"braces":       {"domains: " + strings.Repeat("{a: ", 50_000), "nested more than 20 levels deep"},
+		"keys":         {"domains:\n  " + strings.Repeat("? ", 50_000) + "a", "nested more than 20 levels deep"},
+		"line by line": {nest(1000), "indented by more than 200 columns"},
+		"two":          {"domains: {a.example: }\n---\ndomains: {b.example: }\n", "a second document"},
+		"merge":        {"domains:\n  <<: {a.example: }\n", "anchors, references"},
+		"tag":          {"domains:\n  a.example: !!binary aGVsbG8=\n", "anchors, references"},
 		"long line": {"domains:\n  a.example: {ips: [" + strings.Repeat(" ", 5000) + "x]}\n",
 			"\"x\" is not an IP address"},
 	} {
@@ -128,6 +129,15 @@ func TestHostile(t *testing.T) {
 			}
 		})
 	}
+}
+
+// nest is a mapping in a mapping in a mapping, a line each.
+func nest(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(strings.Repeat(" ", i) + "a:\n")
+	}
+	return b.String()
 }
 
 func TestLoadNothing(t *testing.T) {

@@ -3,6 +3,7 @@ package gate_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -58,6 +59,27 @@ func TestLockRoundTrip(t *testing.T) {
 		if got.Domain("a.example") == nil || got.Domain("c.example") != nil {
 			t.Error("Domain")
 		}
+	}
+}
+
+// A lock of many domains is read as well as one of two.
+func TestLockLarge(t *testing.T) {
+	var want []diag.Locked
+	for i := range 3000 {
+		l := sampleLock("v=spf1 -all")[1]
+		l.Domain = fmt.Sprintf("d%04d.example", i)
+		want = append(want, l)
+	}
+	var b bytes.Buffer
+	if err := gate.WriteLock(&b, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := gate.ReadLock(b.Bytes(), "todoku.lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got.Domains, comparers); d != "" {
+		t.Error("read otherwise than written")
 	}
 }
 

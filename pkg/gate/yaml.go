@@ -24,7 +24,8 @@ import (
 const (
 	maxFile   = 1 << 20 // octets of an inventory
 	maxLock   = 8 << 20 // octets of a lock
-	maxDepth  = 20      // lists and mappings inside each other; the file needs four
+	maxDepth  = 20      // lists and mappings inside each other, on one line
+	maxIndent = 200     // columns of indentation: what is nested line by line is no deeper
 	maxErrors = 20      // told; more are only counted
 )
 
@@ -116,6 +117,11 @@ func (r *reader) parse(text []byte) (root ast.Node) {
 	src := strings.ReplaceAll(strings.TrimPrefix(string(text), "\ufeff"), "\r\n", "\n")
 	r.lines = strings.Split(src, "\n")
 	for i, l := range r.lines {
+		if body := strings.TrimLeft(l, " "); body != "" && len(l)-len(body) > maxIndent {
+			r.errs = append(r.errs, &Error{File: r.file, Line: i + 1, Column: maxIndent + 1, Source: l, Length: 1,
+				Message: fmt.Sprintf("indented by more than %d columns", maxIndent)})
+			return nil
+		}
 		for j, c := range []rune(l) {
 			// YAML 1.2 §5.1 allows no control characters but the tab.
 			if c < ' ' && c != '\t' || c == 0x7f {
@@ -183,7 +189,7 @@ func (r *reader) shallow(tokens token.Tokens) bool {
 			r.at(t, "anchors, references, tags and directives are not read here: write the value out")
 			return false
 		}
-		if flow > maxDepth || entries > maxDepth || t.Position != nil && t.Position.IndentLevel > maxDepth {
+		if flow > maxDepth || entries > maxDepth {
 			r.at(t, "nested more than %d levels deep", maxDepth)
 			return false
 		}
