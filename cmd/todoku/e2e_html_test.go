@@ -30,7 +30,7 @@ import (
 // browserIn is how long one run of the browser may take.
 const browserIn = 60 * time.Second
 
-// A measure is what the browser saw of a page at one width.
+// A measure is what the browser saw of a page in a frame of one width.
 type measure struct {
 	Width, Scroll     int      // of the frame, and of what is in it
 	Height            int      // of what is in it
@@ -43,18 +43,19 @@ type measure struct {
 	Broken            []string
 }
 
-// The test page. It shares the origin of the page in the frame, and so can look
-// into it.
+// The test page. It shares the origin of the page in its frames, and so can look
+// into them.
 const measurePage = `<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,">
-<iframe id="f" style="border:0;width:%dpx;height:900px" src="%s"></iframe><pre id="out"></pre>
+<iframe style="border:0;width:320px;height:900px" src="%[1]s"></iframe>
+<iframe style="border:0;width:390px;height:900px" src="%[1]s"></iframe>
+<iframe style="border:0;width:1280px;height:900px" src="%[1]s"></iframe><pre id="out"></pre>
 <script>
-const f = document.getElementById("f");
 function glyph(ch) {
   const c = document.createElement("canvas"); c.width = c.height = 48;
   const x = c.getContext("2d"); x.font = "40px sans-serif"; x.fillText(ch, 2, 42);
   return x.getImageData(0, 0, 48, 48).data.join();
 }
-f.addEventListener("load", () => {
+function look(f) {
   const d = f.contentDocument, w = f.contentWindow, r = d.documentElement;
   const clipped = e => { for (; e; e = e.parentElement) if (w.getComputedStyle(e).overflowX !== "visible") return true; return false; };
   const wide = [], broken = [];
@@ -64,14 +65,17 @@ f.addEventListener("load", () => {
   }
   for (const a of d.querySelectorAll("a[href^='#']")) if (!d.getElementById(a.getAttribute("href").slice(1))) broken.push(a.getAttribute("href"));
   const trees = [...d.querySelectorAll("svg.tree")];
-  document.getElementById("out").textContent = JSON.stringify({
+  return {
     Width: r.clientWidth, Scroll: r.scrollWidth, Height: r.scrollHeight, Wide: wide, Broken: broken,
     Resources: w.performance.getEntriesByType("resource").map(e => e.name),
     Scripts: d.querySelectorAll("script").length,
     Styled: w.getComputedStyle(d.body).marginTop === "0px",
     Trees: trees.length, TreesShown: trees.filter(t => t.getBoundingClientRect().width > 0).length,
     Glyph: glyph("届") !== glyph("\uFFFF") && glyph("届") !== glyph("く"),
-  });
+  };
+}
+addEventListener("load", () => { // of the frames too
+  document.getElementById("out").textContent = JSON.stringify([...document.querySelectorAll("iframe")].map(look));
 });
 </script>`
 
@@ -138,26 +142,26 @@ func TestE2EHTML(t *testing.T) {
 			_, _ = w.Write(page)
 			return
 		}
-		var width int
-		var path string
-		if _, err := fmt.Sscanf(r.URL.Path, "/measure/%d/%s", &width, &path); err != nil {
+		path, ok := strings.CutPrefix(r.URL.Path, "/measure")
+		if !ok || pages[path] == nil {
 			http.NotFound(w, r)
 			return
 		}
-		fmt.Fprintf(w, measurePage, width, "/"+path)
+		fmt.Fprintf(w, measurePage, path)
 	}))
 	defer srv.Close()
 	for path := range pages {
-		for _, width := range []int{320, 390, 1280} {
-			t.Run(fmt.Sprint(path[1:], " ", width), func(t *testing.T) {
-				out, log := browse(t, "--window-size=1400,1000", "--dump-dom", fmt.Sprintf("%s/measure/%d%s", srv.URL, width, path))
-				m := measured.FindStringSubmatch(out)
-				var got measure
-				if m == nil || json.Unmarshal([]byte(html.UnescapeString(m[1])), &got) != nil {
-					t.Fatalf("the page was not measured: %s\n%s", out, log)
-				}
+		t.Run(path[1:], func(t *testing.T) {
+			out, log := browse(t, "--window-size=2200,1000", "--dump-dom", srv.URL+"/measure"+path)
+			m := measured.FindStringSubmatch(out)
+			var all []measure
+			if m == nil || json.Unmarshal([]byte(html.UnescapeString(m[1])), &all) != nil || len(all) != 3 {
+				t.Fatalf("the page was not measured: %s\n%s", out, log)
+			}
+			for i, width := range []int{320, 390, 1280} {
+				got := all[i]
 				if got.Width != width || got.Scroll > width || len(got.Wide) > 0 {
-					t.Errorf("the page is %d wide in a frame of %d; it sticks out with %q", got.Scroll, width, got.Wide)
+					t.Errorf("the page is %d wide in a frame of %d (%d); it sticks out with %q", got.Scroll, width, got.Width, got.Wide)
 				}
 				if len(got.Resources) > 0 || got.Scripts > 0 {
 					t.Errorf("the page fetched %q and has %d scripts", got.Resources, got.Scripts)
@@ -168,13 +172,13 @@ func TestE2EHTML(t *testing.T) {
 				if strings.HasPrefix(path, "/demo") && (got.Trees != 2 || got.TreesShown != 1) {
 					t.Errorf("%d of %d pictures of the SPF tree are shown, expected 1 of 2", got.TreesShown, got.Trees)
 				}
-				for _, l := range strings.Split(log, "\n") {
-					if strings.Contains(l, "CONSOLE") {
-						t.Errorf("on the console: %s", l)
-					}
+			}
+			for _, l := range strings.Split(log, "\n") {
+				if strings.Contains(l, "CONSOLE") {
+					t.Errorf("on the console: %s", l)
 				}
-			})
-		}
+			}
+		})
 	}
 	for _, path := range asked {
 		if _, ok := pages[path]; !ok && !strings.HasPrefix(path, "/measure/") {

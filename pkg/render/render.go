@@ -1,5 +1,6 @@
-// Package render shows a report: as text for a person at a terminal, as JSON
-// for programs. One file per format; [Formats] lists them.
+// Package render shows what a run found: as text for a person at a terminal, as a
+// page or a comment for those who were not there, as JSON, SARIF, JUnit XML and
+// workflow commands for programs. One file per format; [Formats] lists them.
 //
 // Formats differ in what they leave out, never in what they say: every
 // sentence comes from package i18n, and every byte that a stranger wrote goes
