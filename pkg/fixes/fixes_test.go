@@ -181,6 +181,15 @@ func FuzzFormats(f *testing.F) {
 			t.Fatalf("%+v\n%s", mx, y)
 		}
 
+		// And octoDNS itself would take it, by our strict reader of its rules.
+		oz, err := zone.ParseOctoDNS([]byte(y), "shop.example.yaml", "shop.example")
+		if err != nil {
+			t.Fatalf("%v\n%s", err, y)
+		}
+		if read := slices.ContainsFunc(oz.Records, func(o dnsq.RR) bool { return o.Name == rr.Name && o.Type == dnsq.TypeTXT && o.Text() == text }); read != can {
+			t.Fatalf("%q is read back: %t, can be: %t\n%s", text, read, can, y)
+		}
+
 		// dnscontrol: every line is a call with literals and nothing else.
 		js := write(t, "dnscontrol", in)
 		found = false
