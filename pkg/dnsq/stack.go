@@ -55,7 +55,7 @@ func New(ctx context.Context, o Options) (*Stack, error) {
 	case o.Replay != nil:
 		r = o.Replay.Resolver()
 	case o.Offline:
-		r = OfflineResolver("asking the network was not allowed")
+		r = OfflineResolver("not in the files, and asking the network was not allowed")
 	case o.Under != nil:
 		r = o.Under
 	default:

@@ -259,7 +259,8 @@ type troubleGroup struct {
 	checks []string
 }
 
-// troubleGroups are the groups that touch several checks.
+// troubleGroups are the groups that touch several checks, and what was not in the
+// files: its remedy is the command line's, not that of the finding.
 func troubleGroups(r *diag.Report) []*troubleGroup {
 	type cause struct {
 		reason dnsq.Reason
@@ -294,7 +295,9 @@ func troubleGroups(r *diag.Report) []*troubleGroup {
 	for _, g := range order {
 		slices.SortStableFunc(g.checks, func(a, b string) int { return place[a] - place[b] })
 	}
-	return slices.DeleteFunc(order, func(g *troubleGroup) bool { return len(g.checks) < 2 })
+	return slices.DeleteFunc(order, func(g *troubleGroup) bool {
+		return len(g.checks) < 2 && g.errs[0].Reason != dnsq.Offline
+	})
 }
 
 // unanswered is a question, why it got no answer, and who was asked.
