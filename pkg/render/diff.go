@@ -165,11 +165,12 @@ func When(c *diag.RecordChange, cat *i18n.Catalog) string {
 type textDiff struct {
 	textReport
 	run   *diag.Run
-	shown map[int]string // changed records that are on the page, with the ID they stand at
+	shown map[int]string    // changed records that are on the page, with the ID they stand at
+	told  map[string]string // findings that are on the page, by fingerprint, with the domain they stand at
 }
 
 func diffText(w io.Writer, r *diag.Run, cat *i18n.Catalog, o Options) error {
-	t := &textDiff{run: r, shown: map[int]string{}}
+	t := &textDiff{run: r, shown: map[int]string{}, told: map[string]string{}}
 	t.page, t.cat, t.o = newPage(o), cat, o
 	t.reset(&diag.Report{})
 	s := DiffStatus(r)
@@ -285,6 +286,15 @@ func (t *textDiff) section(key string, which func(*diag.Pair) bool, show func(*d
 // broken shows a finding that is new, or may be, and what changed behind it.
 func (t *textDiff) broken(d *diag.Diff, p *diag.Pair) {
 	t.newline()
+	// One fault may touch many domains: a record that they share.
+	fp := p.New.Fingerprint()
+	if at, ok := t.told[fp]; ok && !t.o.Verbose {
+		t.status(p.New.Kind.Status)
+		t.para(margin, t.say(t.cat.Message(p.New)+" "), t.solid(t.dim("["+p.New.Kind.ID+"]")),
+			t.dim(" · "+t.cat.T("diff.told", diag.Args{"domain": at})))
+		return
+	}
+	t.told[fp] = d.Target.Domain
 	f := *p.New
 	// The records that changed are shown before and after; the finding shows the
 	// others, and a place in a record that it points at.

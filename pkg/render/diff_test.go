@@ -193,3 +193,24 @@ func BenchmarkDiffText(b *testing.B) {
 		}
 	}
 }
+
+// A record that many domains share breaks them all; a naive report says the whole
+// of it once for each.
+func TestDiffToldOnce(t *testing.T) {
+	r := sampleDiff()
+	p := r.Diffs[0].Pairs[1]
+	r.Diffs[1].Pairs = []diag.Pair{p}
+	out := strings.Join(strings.Fields(diffText80(t, r, "en", Options{})), " ")
+	if n := strings.Count(out, "todoku explain SPF-IP-NOT-AUTHORIZED"); n != 1 {
+		t.Errorf("explained %d times", n)
+	}
+	if n := strings.Count(out, "[SPF-IP-NOT-AUTHORIZED]"); n != 2 {
+		t.Errorf("told %d times, want once for each domain", n)
+	}
+	if !strings.Contains(out, "the same as above, at 例え.jp") {
+		t.Error("the second does not point at the first")
+	}
+	if !strings.Contains(out, "2 new faults at 例え.jp (xn--r8jz45g.jp), news.shop.example") {
+		t.Error("the verdict does not count both")
+	}
+}
