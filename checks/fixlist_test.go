@@ -14,6 +14,12 @@ import (
 // byHand are faults whose remedy is neither a record that todoku can name nor an
 // answer to a question: why.
 var byHand = map[string]string{
+	"LOCK-NO-ENTRY":          "a line of the lock file, which todoku lock writes",
+	"LOCK-PROVIDER-KEY":      "a record of the provider, to be looked at and accepted with todoku lock",
+	"LOCK-PROVIDER-MX":       "a record of the provider, to be looked at and accepted with todoku lock",
+	"LOCK-PROVIDER-NETWORKS": "a record of the provider, to be looked at and accepted with todoku lock",
+	"LOCK-SPF-ADDRESSES":     "who may send has changed, to be looked at and accepted with todoku lock",
+
 	"ZONE-BELOW-DNAME":         "which is meant, the DNAME or the record below it, the file does not say; a DNAME cannot be tried (zone.Patch)",
 	"ZONE-BESIDE-CNAME":        "which is meant, the CNAME or what stands beside it, the file does not say",
 	"ZONE-BYTE-ORDER-MARK":     "three octets of the file, not a record",
