@@ -3,6 +3,7 @@ package zone
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -62,6 +63,7 @@ func (l *lexer) next(e *entry) bool {
 		open       *Error // where the outermost ( is
 		afterOpen  int    // offset of the line behind the one with it
 		afterLine  int
+		suspect    bool // inside the parentheses a line starts like an entry
 		i          = l.pos
 		limit      = l.pos + MaxEntry
 		lineLimits = l.pos + MaxEntry
@@ -87,6 +89,7 @@ scan:
 			if afterOpen == 0 {
 				afterOpen, afterLine = i, l.line
 			}
+			suspect = suspect || i < len(src) && startsEntry(src[i])
 			lineLimits = i + MaxEntry
 		case ' ', '\t', '\r':
 			i++
@@ -111,7 +114,7 @@ scan:
 		case '(':
 			if depth == 0 {
 				open = l.errorAt(i, "this parenthesis is not closed")
-				afterOpen = 0
+				afterOpen, suspect = 0, false
 			}
 			depth++
 			i++
@@ -137,6 +140,12 @@ scan:
 			// such a string is nearly always a forgotten quote that would
 			// swallow the records behind it: refused here too.
 			if j >= len(src) || src[j] != '"' {
+				// A fault in what looks like a record of its own: the parenthesis
+				// before it is not closed, and hides more than one.
+				if depth > 0 && suspect {
+					e.err = l.rewind(open, i, afterOpen, afterLine)
+					return l.done(e, l.pos)
+				}
 				e.err = l.errorAt(i, "this quoted string is not closed before the end of the line")
 				l.resync(i, depth)
 				return l.done(e, l.pos)
@@ -254,15 +263,13 @@ func (l *lexer) rewind(open *Error, at, pos, line int) *Error {
 // toEntry skips lines that start with a blank, a quote, a parenthesis or a
 // comment: the rest of an entry in parentheses, most likely.
 func (l *lexer) toEntry() {
-	for l.pos < len(l.src) {
-		switch l.src[l.pos] {
-		case ' ', '\t', '\r', '\n', '"', '(', ')', ';':
-			l.skipLine(l.pos)
-		default:
-			return
-		}
+	for l.pos < len(l.src) && !startsEntry(l.src[l.pos]) {
+		l.skipLine(l.pos)
 	}
 }
+
+// startsEntry reports whether a line with this first octet looks like an entry.
+func startsEntry(c byte) bool { return strings.IndexByte(" \t\r\n\"();", c) < 0 }
 
 // oddSpace is the offset of a character in an unquoted word that people take
 // for a blank or do not see at all: no-break and ideographic spaces, zero-width

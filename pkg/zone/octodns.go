@@ -357,6 +357,9 @@ func (r *octo) names(n ast.Node) {
 			continue
 		}
 		for _, set := range r.list(m.value) {
+			if len(r.errs) >= MaxErrors {
+				return
+			}
 			r.set(name, m, set)
 			if len(r.z.Records) > MaxRecords {
 				r.bad(m.at, "more than %d records", MaxRecords)

@@ -62,9 +62,13 @@ func OpenAll(specs []string, stdin io.Reader) (*Set, error) {
 	fromStdin := false
 	for _, spec := range specs {
 		name, origin := splitSpec(spec)
+		if name == "" {
+			fail(`""`, errors.New("names no file: expected FILE, FILE@ORIGIN, a folder, or - for the standard input"))
+			continue
+		}
 		if name == "-" {
 			if fromStdin {
-				fail("stdin", errors.New("the standard input is named twice; it can be read once"))
+				fail(stdinLabel, errors.New("the standard input is named twice; it can be read once"))
 				continue
 			}
 			fromStdin = true
@@ -108,6 +112,9 @@ func OpenAll(specs []string, stdin io.Reader) (*Set, error) {
 	return s, nil
 }
 
+// stdinLabel is what records and errors call the standard input.
+const stdinLabel = "stdin"
+
 // ReadsStdin reports whether one of the specs of [OpenAll] is the standard
 // input, which two sets cannot both read.
 func ReadsStdin(specs []string) bool {
@@ -145,7 +152,7 @@ func splitSpec(spec string) (name, origin string) {
 // seen from its folder, also if there is an error.
 func openFile(spec, name, origin string, stdin io.Reader) (z *Zone, included []string, err error) {
 	if name == "-" {
-		z, err = Parse(stdin, "stdin", origin)
+		z, err = Parse(stdin, stdinLabel, origin)
 		return z, nil, err
 	}
 	fail := func(err error) (*Zone, []string, error) {

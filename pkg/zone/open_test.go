@@ -155,6 +155,7 @@ www A 192.0.2.1
 		{"the same zone twice in a folder", in("twice"), []string{"two zone files answer for example.com: "}},
 		{"the same zone in a folder and beside it", in("one", "twice/db.example.com"), []string{"two zone files answer for example.com: "}},
 		{"an origin for a whole folder", []string{in("one")[0] + "@example.com"}, []string{"@example.com can only be said of one file"}},
+		{"nothing at all", []string{""}, []string{`"": names no file: expected FILE`}},
 		{"stdin twice", []string{"-@example.com", "-@example.net"}, []string{"named twice"}},
 		{"every spec, not only the first that fails", append(in("missing"), in("none")...), []string{"missing: cannot be read: no such file", "holds no zone file"}},
 	} {

@@ -594,7 +594,11 @@ func (p *parser) finish(label, given string) {
 	case p.firstOrigin != "" && p.firstOrigin != ".":
 		z.Origin = p.firstOrigin
 	case len(p.errs) == 0:
-		p.fail(&Error{File: label, Msg: "the file does not say which zone it is (no SOA record, no $ORIGIN, no domain as its name): name the zone with FILE@ORIGIN, as in " + label + "@example.com"})
+		spell := label
+		if label == stdinLabel {
+			spell = "-"
+		}
+		p.fail(&Error{File: label, Msg: "the file does not say which zone it is (no SOA record, no $ORIGIN, no domain as its name): name the zone with FILE@ORIGIN, as in " + spell + "@example.com"})
 	}
 	// An empty file is most likely a download that failed. As a zone it would
 	// say that nothing exists.
