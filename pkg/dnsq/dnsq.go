@@ -112,6 +112,8 @@ const (
 	SourceDNS    Source = "dns"    // asked over the network in this run
 	SourceZone   Source = "zone"   // a zone file or a proposed edit
 	SourceReplay Source = "replay" // a recording of another run
+	// SourceMessage is no answer's: it marks text of a mail that a finding rests on.
+	SourceMessage Source = "message"
 )
 
 // An Answer is something that was learnt about a Question.

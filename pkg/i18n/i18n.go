@@ -267,6 +267,9 @@ func (c *Catalog) value(doc *Doc, name string, v any) string {
 	case string:
 		return c.str(doc, name, v)
 	case int:
+		if name == "duration" {
+			return c.Duration(v)
+		}
 		return strconv.Itoa(v)
 	case bool:
 		if v {
@@ -291,6 +294,24 @@ func (c *Catalog) value(doc *Doc, name string, v any) string {
 		return b.String()
 	}
 	return sanitize.Text(fmt.Sprint(v))
+}
+
+// Duration is a time of so many seconds in the units that people would use,
+// sanitised: "1 h". An int that is called "duration" is shown so.
+func (c *Catalog) Duration(s int) string {
+	switch {
+	case s >= 2*86400 && (s%86400 == 0 || s >= 30*86400):
+		return c.T("time.d", diag.Args{"n": s / 86400})
+	case s >= 3*86400:
+		return c.T("time.dh", diag.Args{"d": s / 86400, "h": s % 86400 / 3600})
+	case s >= 3600 && s%3600 == 0:
+		return c.T("time.h", diag.Args{"n": s / 3600})
+	case s >= 3600:
+		return c.T("time.hm", diag.Args{"h": s / 3600, "m": s % 3600 / 60})
+	case s >= 120 || s == 60:
+		return c.T("time.m", diag.Args{"n": s / 60})
+	}
+	return c.T("time.s", diag.Args{"n": s})
 }
 
 func (c *Catalog) str(doc *Doc, name, s string) string {

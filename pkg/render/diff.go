@@ -126,18 +126,7 @@ func somePieces(names []string, n int, cat *i18n.Catalog) []i18n.Piece {
 
 // Duration is a time in the unit that people would use, sanitised: "1 h".
 func Duration(d time.Duration, cat *i18n.Catalog) string {
-	switch s := int(d / time.Second); {
-	case s >= 2*86400 && s%86400 == 0:
-		return cat.T("time.d", diag.Args{"n": s / 86400})
-	case s >= 3600 && s%3600 == 0:
-		return cat.T("time.h", diag.Args{"n": s / 3600})
-	case s >= 3600:
-		return cat.T("time.hm", diag.Args{"h": s / 3600, "m": s % 3600 / 60})
-	case s >= 120 || s == 60:
-		return cat.T("time.m", diag.Args{"n": s / 60})
-	default:
-		return cat.T("time.s", diag.Args{"n": s})
-	}
+	return cat.Duration(int(d / time.Second))
 }
 
 // When says when a changed record is seen and how long a mistake in it lasts.

@@ -77,6 +77,7 @@ type htmlBadge struct{ Class, Sign, Word string }
 type htmlReport struct {
 	ID      string
 	Domain  []i18n.Piece
+	Message bool // it is about a mail: what the mail is stands on top
 	Badge   htmlBadge
 	Verdict []i18n.Piece
 	Counts  []htmlCount
@@ -118,6 +119,7 @@ type htmlCheck struct {
 	Findings []*htmlFinding // to be acted on
 	Rest     []*htmlFinding
 	Picture  *htmlTree
+	Route    *htmlRoute
 }
 
 type htmlTree struct {
@@ -253,7 +255,7 @@ func (h *htmlWriter) report(r *diag.Report, id string) *htmlReport {
 	if s == diag.Info {
 		s = diag.Pass // over a whole report a note would read as a doubt
 	}
-	out := &htmlReport{ID: id, Domain: h.value(r.Target.Domain), Badge: h.badge(s), Verdict: verdictPieces(r, cat), Target: h.target(r), Trouble: h.trouble(r)}
+	out := &htmlReport{ID: id, Domain: h.value(title(&r.Target)), Message: r.Target.Mail != nil, Badge: h.badge(s), Verdict: verdictPieces(r, cat), Target: h.target(r), Trouble: h.trouble(r)}
 	n := r.Counts()
 	for _, s := range slices.Backward(diag.Statuses) {
 		if n[s] > 0 {
@@ -297,31 +299,10 @@ func byOwner(list []*htmlFinding) []htmlOwner {
 }
 
 func (h *htmlWriter) target(r *diag.Report) []htmlRow {
-	t, cat := &r.Target, h.cat
 	var out []htmlRow
-	row := func(key string, v []i18n.Piece) { out = append(out, htmlRow{cat.T("head."+key, nil), v}) }
-	text := func(key, v string) {
-		if v != "" {
-			out = append(out, htmlRow{cat.T(key, nil), h.value(v)})
-		}
+	for _, row := range headRows(r, h.cat, 8) {
+		out = append(out, htmlRow{h.cat.T("head."+row.key, nil), row.value})
 	}
-	if len(t.IPs) > 0 {
-		row("ip", ipPieces(t, cat, 8))
-	} else {
-		row("ip", []i18n.Piece{{Text: cat.T("head.ip.none", nil)}})
-	}
-	if t.NullSender {
-		row("mailfrom", []i18n.Piece{{Text: cat.T("head.mailfrom.null", nil)}})
-	} else {
-		text("head.mailfrom", t.MailFrom)
-	}
-	text("head.from", t.From)
-	text("head.helo", t.Helo)
-	if len(t.Selectors) > 0 {
-		row("selectors", cat.ValuePieces(nil, "", t.Selectors))
-	}
-	text("head.dkimdomain", t.DKIMDomain)
-	text("head.server", r.Server)
 	return out
 }
 
@@ -393,6 +374,11 @@ func (h *htmlWriter) check(r *diag.Report, c *diag.CheckReport, id string) *html
 	if tr, ok := c.Data.(diag.Treer); ok {
 		if root := tr.Tree(); root != nil && (tr.ShowTree() || h.o.Verbose || len(root.Children) > 0) {
 			out.Picture = h.picture(c.Check.Name, root)
+		}
+	}
+	if ro, ok := c.Data.(diag.Router); ok {
+		if r := ro.Route(); r != nil && len(r.Legs) > 0 {
+			out.Route = h.route(c.Check.Name, r)
 		}
 	}
 	return out
@@ -506,7 +492,11 @@ func (h *htmlWriter) evidence(e *diag.Evidence) htmlEvidence {
 	lo, hi := max(off-htmlRecord/2, 0), min(end+htmlRecord/2, len(text))
 	end = min(end, off+htmlRecord)
 	hi = min(hi, max(end, lo)+htmlRecord)
-	out.Head, out.At, out.End = sanitize.Text(text[lo:off]), sanitize.Text(text[off:end]), sanitize.Text(text[end:hi])
+	clean := sanitize.Text
+	if e.Source == dnsq.SourceMessage {
+		clean = foldedText
+	}
+	out.Head, out.At, out.End = clean(text[lo:off]), clean(text[off:end]), clean(text[end:hi])
 	if lo > 0 || hi < len(text) {
 		out.Cut = h.cat.T("cut", diag.Args{"n": len(text)})
 		if lo > 0 {

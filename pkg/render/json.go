@@ -48,6 +48,27 @@ type jsonTarget struct {
 	IPs        []string `json:"ips"`
 	Selectors  []string `json:"selectors"`
 	DKIMDomain string   `json:"dkim_domain,omitempty"`
+
+	Message *jsonMessage `json:"message,omitempty"`
+}
+
+// A jsonMessage is the head of the message that the run is about, its texts
+// decoded.
+type jsonMessage struct {
+	File      string `json:"file"`
+	Size      int64  `json:"size"` // octets
+	From      string `json:"from"`
+	To        string `json:"to"`
+	Subject   string `json:"subject"`
+	Date      string `json:"date"`
+	MessageID string `json:"message_id"`
+	Clock     string `json:"clock"` // RFC 3339: the time for which it is judged
+	ClockFrom string `json:"clock_from"`
+	// AddressFrom is "" if the sending address is not known; AddressUnknown says
+	// why.
+	AddressFrom    string `json:"address_from"`
+	AddressUnknown string `json:"address_unknown,omitempty"`
+	Receiver       string `json:"receiver,omitempty"`
 }
 
 type jsonCounts struct {
@@ -240,6 +261,11 @@ func targetJSON(t *diag.Target) jsonTarget {
 	}
 	for _, ip := range t.IPs {
 		out.IPs = append(out.IPs, ip.String())
+	}
+	if m := t.Mail; m != nil {
+		out.Message = &jsonMessage{File: valid(m.File), Size: m.Size, From: valid(m.From), To: valid(m.To), Subject: valid(m.Subject),
+			Date: valid(m.Date), MessageID: valid(m.MessageID), Clock: m.Clock.Format(time.RFC3339), ClockFrom: m.ClockFrom,
+			AddressFrom: m.AddressFrom, AddressUnknown: m.AddressUnknown, Receiver: valid(m.Receiver)}
 	}
 	return out
 }

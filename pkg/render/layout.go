@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -9,6 +10,8 @@ import (
 	"github.com/mattn/go-runewidth"
 	"github.com/rivo/uniseg"
 
+	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/render/sanitize"
 )
 
@@ -322,4 +325,59 @@ func record(raw string, off, n, width, most int) (lines []recordLine, cut bool) 
 		cs = cs[end:]
 	}
 	return lines, cut
+}
+
+// evidenceLines is record for a piece of evidence. Text of a message keeps its
+// lines: a folded header field is shown folded, at most so many lines of it, with
+// those at fault among them.
+func evidenceLines(e *diag.Evidence, width, most int) (lines []recordLine, cut bool) {
+	if e.Source != dnsq.SourceMessage || !strings.Contains(e.Text, "\n") {
+		return record(e.Text, e.Offset, e.Length, width, most)
+	}
+	type physical struct {
+		text   string
+		off, n int
+	}
+	var all []physical
+	fault, at := 0, 0
+	for l := range strings.Lines(e.Text) {
+		p := physical{text: strings.TrimSuffix(l, "\n")}
+		if len(p.text) < len(l) {
+			p.text = strings.TrimSuffix(p.text, "\r")
+		}
+		from, to := max(e.Offset, at), min(e.Offset+e.Length, at+len(p.text))
+		if to > from {
+			if !slices.ContainsFunc(all, func(p physical) bool { return p.n > 0 }) {
+				fault = len(all)
+			}
+			p.off, p.n = from-at, to-from
+		}
+		// The tab of a folded line is its form, not its text.
+		if rest := strings.TrimLeft(p.text, "\t"); len(rest) < len(p.text) {
+			p.text = strings.Repeat(" ", len(p.text)-len(rest)) + rest
+		}
+		all = append(all, p)
+		at += len(l)
+	}
+	first := max(0, fault-most/3)
+	for i := first; i < len(all); i++ {
+		if len(lines) >= most {
+			return lines, true
+		}
+		l, c := record(all[i].text, all[i].off, all[i].n, width, most-len(lines))
+		lines, cut = append(lines, l...), cut || c
+	}
+	return lines, cut || first > 0
+}
+
+// foldedText is text of a message, sanitised, with its own lines.
+func foldedText(s string) string {
+	lines := strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n")
+	for i, l := range lines {
+		if i > 0 && strings.HasPrefix(l, "\t") {
+			l = " " + l[1:]
+		}
+		lines[i] = sanitize.Text(l)
+	}
+	return strings.Join(lines, "\n")
 }

@@ -129,8 +129,14 @@ func (m *markdown) report(r *diag.Report, several bool) {
 	if s == diag.Info {
 		s = diag.Pass
 	}
-	m.put("## " + icons[s] + " " + word(s) + " " + m.value(r.Target.Domain) + "\n\n")
+	m.put("## " + icons[s] + " " + word(s) + " " + m.value(title(&r.Target)) + "\n\n")
 	m.put(mdPieces(verdictPieces(r, m.cat)) + "\n\n")
+	if r.Target.Mail != nil {
+		for _, row := range headRows(r, m.cat, 8) {
+			m.put("- " + mdText(m.cat.T("head."+row.key, nil)) + ": " + mdPieces(row.value) + "\n")
+		}
+		m.put("\n")
+	}
 	all := items(&diag.Run{Reports: []*diag.Report{r}})
 	groups := troubleGroups(r)
 	m.trouble(groups)
@@ -285,7 +291,7 @@ func (m *markdown) finding(it *item, target string) {
 
 // recordText is the text of a record in lines, with carets below what is at fault.
 func recordText(e *diag.Evidence, width int) []string {
-	lines, _ := record(e.Text, e.Offset, e.Length, width, moreLines)
+	lines, _ := evidenceLines(e, width, moreLines)
 	var out []string
 	for _, l := range lines {
 		out = append(out, l.text)

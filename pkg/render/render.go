@@ -87,6 +87,17 @@ func verdictPieces(r *diag.Report, cat *i18n.Catalog) []i18n.Piece {
 	if len(t.IPs) > 0 {
 		mail = cat.TPieces("verdict.mail.ip", diag.Args{"domain": t.Domain, "ips": ipPieces(t, cat, 2)})
 	}
+	if t.Mail != nil { // one mail, not all that the domain sends
+		switch {
+		case t.Domain == "":
+			dom["domain"] = t.Mail.File
+			mail = cat.TPieces("verdict.this", nil)
+		case len(t.IPs) > 0:
+			mail = cat.TPieces("verdict.this.ip", diag.Args{"domain": t.Domain, "ips": ipPieces(t, cat, 2)})
+		default:
+			mail = cat.TPieces("verdict.this.from", dom)
+		}
+	}
 	n := r.Counts()
 	open := unanswered(r)
 	var say [][]i18n.Piece

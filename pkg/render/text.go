@@ -132,35 +132,11 @@ func (p *page) status(s diag.Status) {
 
 // head says what was looked at, from where, and the verdict.
 func (t *textReport) head() {
-	tg := &t.r.Target
-	t.para(0, t.loud(t.cat.Value("", tg.Domain)))
+	t.para(0, t.loud(t.cat.Value("", title(&t.r.Target))))
 	t.newline()
 	var rows [][2]string
-	row := func(key, text string) { rows = append(rows, [2]string{t.cat.T("head."+key, nil), text}) }
-	if len(tg.IPs) == 0 {
-		row("ip", t.cat.T("head.ip.none", nil))
-	} else {
-		row("ip", ipList(tg, t.cat, t.limit(8)))
-	}
-	if tg.NullSender {
-		row("mailfrom", t.cat.T("head.mailfrom.null", nil))
-	} else if tg.MailFrom != "" {
-		row("mailfrom", t.cat.Value("", tg.MailFrom))
-	}
-	if tg.From != "" {
-		row("from", t.cat.Value("", tg.From))
-	}
-	if tg.Helo != "" {
-		row("helo", t.cat.Value("", tg.Helo))
-	}
-	if len(tg.Selectors) > 0 {
-		row("selectors", t.cat.Value("", tg.Selectors))
-	}
-	if tg.DKIMDomain != "" {
-		row("dkimdomain", t.cat.Value("", tg.DKIMDomain))
-	}
-	if t.r.Server != "" {
-		row("server", t.cat.Value("", t.r.Server))
+	for _, r := range headRows(t.r, t.cat, t.limit(8)) {
+		rows = append(rows, [2]string{t.cat.T("head."+r.key, nil), plainText(r.value)})
 	}
 	t.table(2, rows)
 	t.newline()
@@ -381,6 +357,9 @@ func (t *textReport) check(c *diag.CheckReport) {
 	if tr, ok := c.Data.(diag.Treer); ok && (t.o.Verbose || tr.ShowTree()) {
 		t.tree(c.Check.Name, tr.Tree())
 	}
+	if ro, ok := c.Data.(diag.Router); ok {
+		t.route(c.Check.Name, ro.Route())
+	}
 }
 
 // crash shows that todoku, not the mail, is at fault. The stack is for -v; its
@@ -531,7 +510,7 @@ func (t *textReport) record(e *diag.Evidence) {
 	if t.o.Verbose {
 		most = moreLines
 	}
-	lines, cut := record(e.Text, e.Offset, e.Length, t.full-col, most)
+	lines, cut := evidenceLines(e, t.full-col, most)
 	for _, l := range lines {
 		t.pad(col)
 		t.put(t.say(l.text))
