@@ -12,6 +12,7 @@ import (
 	"github.com/todoku-mail/todoku/checks/inventory"
 	"github.com/todoku-mail/todoku/checks/lock"
 	"github.com/todoku-mail/todoku/checks/mx"
+	"github.com/todoku-mail/todoku/checks/path"
 	"github.com/todoku-mail/todoku/checks/ptr"
 	"github.com/todoku-mail/todoku/checks/spf"
 	"github.com/todoku-mail/todoku/checks/zone"
@@ -19,13 +20,15 @@ import (
 )
 
 // All is every check, in the order of the report, which is one of trouble
-// shooting: is there a domain at all, would a server load its file, who may send for it and sign for it, what
+// shooting: of a mail, which way it came and who sent it; is there a domain at
+// all, would a server load its file, who may send for it and sign for it, what
 // receivers are to do with the rest, where mail comes back to, what the server
 // looks like, whether all of it fits together, and who has complained; at the
 // end what only some runs are about, such as what has been accepted.
 //
 // A name stays what it is once released: --only, --skip and scripts rely on it.
 var All = []*diag.Check{
+	path.Check,
 	domain.Check,
 	zone.Check,
 	spf.Check,

@@ -8,3 +8,6 @@ var (
 	Gmail = diag.Page("Google: Email sender guidelines", "https://support.google.com/a/answer/81126")
 	Yahoo = diag.Page("Yahoo: Sender best practices", "https://senders.yahooinc.com/best-practices/")
 )
+
+// GmailCodes are the replies with which Gmail refuses mail.
+var GmailCodes = diag.Page("Google: SMTP errors and codes", "https://support.google.com/a/answer/3726730")
