@@ -211,3 +211,17 @@ func commentLines(s string) []string {
 	}
 	return out
 }
+
+// BenchmarkEdit10000 against BenchmarkParse10000: an edit reads the zone once
+// more and compares.
+func BenchmarkEdit10000(b *testing.B) {
+	s := mustSet(b, mustParse(b, benchZone(10000), ""))
+	edits := []diag.Edit{{Name: "host4002.example.com", Type: "TXT", New: "v=spf1 -all"},
+		{Name: "host4001.example.com", Type: "MX", Old: "10 mail.example.com.", New: "20 mail.example.com."}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if ed := s.Edit(edits, time.Time{}); len(ed.Unplaced) > 0 || len(ed.Files) != 1 {
+			b.Fatalf("%+v", ed.Unplaced)
+		}
+	}
+}
