@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
 )
@@ -203,4 +204,23 @@ func FuzzLint(f *testing.F) {
 			t.Fatal("a zone differs from itself")
 		}
 	})
+}
+
+// BenchmarkLint: to lint a zone costs a part of what it costs to read it, which
+// is the metric "of-parse".
+func BenchmarkLint(b *testing.B) {
+	text := benchZone(10000)
+	z := mustParse(b, text, "")
+	s := mustSet(b, z)
+	begin := time.Now()
+	const reads = 10
+	for range reads {
+		mustParse(b, text, "")
+	}
+	parse := time.Since(begin) / reads
+	b.ReportAllocs()
+	for b.Loop() {
+		Lint(s)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(parse.Nanoseconds()), "of-parse")
 }
