@@ -4,6 +4,7 @@ package checks
 
 import (
 	"github.com/todoku-mail/todoku/checks/alignment"
+	"github.com/todoku-mail/todoku/checks/claims"
 	"github.com/todoku-mail/todoku/checks/dkim"
 	"github.com/todoku-mail/todoku/checks/dmarc"
 	"github.com/todoku-mail/todoku/checks/dnsbl"
@@ -37,6 +38,7 @@ var All = []*diag.Check{
 	mx.Check,
 	ptr.Check,
 	alignment.Check,
+	claims.Check,
 	dnsbl.Check,
 	inventory.Check,
 	lock.Check,

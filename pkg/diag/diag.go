@@ -348,6 +348,7 @@ const (
 	// InventoryInput is what people declare about a domain (Target.Declared).
 	InventoryInput Input = "inventory"
 	MailInput      Input = "message" // a message (Target.Message)
+	WhatIfInput    Input = "what-if" // something about the message to be supposed
 )
 
 // Applies reports whether the target has what the check needs to say anything.

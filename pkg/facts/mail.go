@@ -31,6 +31,13 @@ type Mail struct {
 	// AddressFrom says where the sending address is from: "flag", or as
 	// received.Boundary.How; "" if there is none.
 	AddressFrom string
+	// AsReceived is where the mail came in by its Received fields and the names of
+	// the receiver's hosts alone: Path.Boundary, if no address was given.
+	AsReceived received.Boundary
+	// Proposed: it is judged otherwise than it came in: from another address, or
+	// with records that are not published. Forwarded: it is also asked what becomes
+	// of it when somebody forwards it.
+	Proposed, Forwarded bool
 }
 
 // MailOf is the message of a target, nil if it has none.

@@ -22,6 +22,9 @@ type MailOptions struct {
 	MailFrom      string     // address, or "<>"; "": what the message says
 	Now           time.Time  // the time for which it is judged; zero: that of its receipt
 	Today         time.Time  // the clock of the run, for a message that says no time at all
+	// Records: records that are not published are laid over the DNS. Forwarded is as
+	// in [Mail].
+	Records, Forwarded bool
 }
 
 // MailTarget is what a message says about itself: the target of a run on it. The
@@ -34,6 +37,13 @@ func MailTarget(msg *message.Message, o MailOptions) diag.Target {
 	m := &Mail{Message: msg, Path: received.Read(values, received.Options{ReceiverHosts: o.ReceiverHosts, Addr: o.Addr})}
 	t := diag.Target{Inputs: map[diag.Input]bool{diag.MailInput: true}, Message: m, Helo: o.Helo}
 	b := &m.Path.Boundary
+	m.AsReceived = *b
+	if o.Addr.IsValid() {
+		m.AsReceived = received.Read(values, received.Options{ReceiverHosts: o.ReceiverHosts}).Boundary
+	}
+	m.Proposed = o.Records || m.AsReceived.Addr.IsValid() && m.AsReceived.Addr != b.Addr
+	m.Forwarded = o.Forwarded
+	t.Inputs[diag.WhatIfInput] = m.Proposed || m.Forwarded
 	if b.Addr.IsValid() {
 		t.IPs, m.AddressFrom = []netip.Addr{b.Addr}, string(b.How)
 	}
