@@ -24,8 +24,9 @@ import (
 // shooting: of a mail, which way it came and who sent it; is there a domain at
 // all, would a server load its file, who may send for it and sign for it, what
 // receivers are to do with the rest, where mail comes back to, what the server
-// looks like, whether all of it fits together, and who has complained; at the
-// end what only some runs are about, such as what has been accepted.
+// looks like, whether all of it fits together, what the receiver wrote about it,
+// and who has complained; at the end what only some runs are about, such as what
+// has been accepted.
 //
 // A name stays what it is once released: --only, --skip and scripts rely on it.
 var All = []*diag.Check{

@@ -83,6 +83,7 @@ const (
 	maxFields   = 50 // fields of the three names; the rest is counted
 	maxResults  = 40 // results of one field that are kept
 	maxClaims   = 5  // findings about fields that came with the mail, and about broken ones
+	maxOpen     = 4  // questions without an answer that are named
 	maxDiffer   = 12 // findings about single results
 	maxText     = 100
 	maxCompared = 60 // results that are compared
@@ -94,7 +95,8 @@ type Data struct {
 	SPF   string `json:"spf"`
 	DKIM  string `json:"dkim"` // of the best signature
 	DMARC string `json:"dmarc"`
-	// Agrees: all that could be compared is as todoku finds it; null if nothing could.
+	// Agrees: all is as todoku finds it; null if nothing could be compared, or not all
+	// for want of an answer.
 	Agrees *bool       `json:"agrees"`
 	Fields []FieldData `json:"fields"`
 	More   int         `json:"more,omitempty"` // fields that were not read

@@ -383,12 +383,13 @@ func (c *claims) summary() {
 	var evThen, evNow, evFine []diag.Evidence
 	by, sure := "", true
 	compared, differs, moved, told := 0, false, false, 0
+	unknown := map[dnsq.Question]bool{}
 	addresses := map[netip.Addr]bool{}
 	// DMARC last: it follows from the others.
 	slices.SortStableFunc(c.items, func(a, b *item) int { return rank(a) - rank(b) })
 	for _, i := range c.items {
 		if i.open != nil {
-			c.open(i)
+			c.open(i, unknown)
 			continue
 		}
 		if by == "" {
@@ -435,13 +436,16 @@ func (c *claims) summary() {
 				Args: diag.Args{"by": i.f.who(), "what": i.label(), "then": i.then, "now": now, "why": i.why}})
 		}
 	}
+	c.overrides()
+	if len(unknown) > 0 {
+		return // whether all agrees, and what follows from what, is not known
+	}
 	if then != nil {
 		c.Report(diag.Finding{Kind: worse, Subject: c.subject(), Evidence: evThen, Args: diag.Args{"by": by, "results": then}})
 	}
 	if now != nil {
 		c.Report(diag.Finding{Kind: mended, Subject: c.subject(), Evidence: evNow, Args: diag.Args{"by": by, "results": now}})
 	}
-	c.overrides()
 	if compared > 0 {
 		agrees := !differs
 		c.data.Agrees = &agrees
@@ -454,13 +458,11 @@ func (c *claims) summary() {
 		}
 		return
 	}
-	if !slices.ContainsFunc(c.items, func(i *item) bool { return i.open != nil }) {
-		why := "not-the-receiver"
-		if slices.ContainsFunc(c.fields, func(f *field) bool { return f.writer == byReceiver || f.writer == likely }) {
-			why = "nothing-to-compare"
-		}
-		c.Report(diag.Finding{Kind: none, Subject: c.subject(), Args: diag.Args{"why": why}})
+	why := "not-the-receiver"
+	if slices.ContainsFunc(c.fields, func(f *field) bool { return f.writer == byReceiver || f.writer == likely }) {
+		why = "nothing-to-compare"
 	}
+	c.Report(diag.Finding{Kind: none, Subject: c.subject(), Args: diag.Args{"why": why}})
 }
 
 func rank(i *item) int {
@@ -501,12 +503,13 @@ func (c *claims) head() {
 	}
 }
 
-// open reports the questions that kept us from judging.
-func (c *claims) open(i *item) {
-	for n, e := range i.open {
-		if n == 2 {
-			break
+// open reports the questions that kept us from judging, each once.
+func (c *claims) open(i *item, said map[dnsq.Question]bool) {
+	for _, e := range i.open {
+		if said[e.Question] || len(said) == maxOpen {
+			continue
 		}
+		said[e.Question] = true
 		c.Report(diag.Finding{Kind: undetermined, Subject: c.subject(), Unknown: []*dnsq.Error{e},
 			Args: diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}})
 	}
