@@ -9,6 +9,7 @@ import (
 	"github.com/todoku-mail/todoku/checks/dmarc"
 	"github.com/todoku-mail/todoku/checks/dnsbl"
 	"github.com/todoku-mail/todoku/checks/domain"
+	"github.com/todoku-mail/todoku/checks/format"
 	"github.com/todoku-mail/todoku/checks/gate"
 	"github.com/todoku-mail/todoku/checks/inventory"
 	"github.com/todoku-mail/todoku/checks/lock"
@@ -41,6 +42,7 @@ var All = []*diag.Check{
 	alignment.Check,
 	claims.Check,
 	dnsbl.Check,
+	format.Check,
 	inventory.Check,
 	lock.Check,
 	gate.Check,

@@ -11,3 +11,6 @@ var (
 
 // GmailCodes are the replies with which Gmail refuses mail.
 var GmailCodes = diag.Page("Google: SMTP errors and codes", "https://support.google.com/a/answer/3726730")
+
+// Docomo is what docomo asks of those who send to its customers.
+var Docomo = diag.Page("NTT docomo: notes for senders (Japanese)", "https://www.docomo.ne.jp/service/docomo_mail/smtp_notice/")
