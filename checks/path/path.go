@@ -272,7 +272,7 @@ func (w *walk) circles() {
 		}
 	}
 	if at := seen[worst]; len(at) >= loopTimes {
-		w.report(diag.Finding{Kind: loop, Subject: worst.by, Args: diag.Args{"from": worst.addr.String(), "times": len(at)}, Evidence: w.evidence(at...)})
+		w.report(diag.Finding{Kind: loop, Subject: worst.by, Args: diag.Args{"from": worst.addr.String(), "times": len(at)}, Evidence: w.evidence(at[:min(len(at), 6)]...)})
 		return
 	}
 	if n := len(w.path.Steps) + w.path.More; n > maxHops {

@@ -40,7 +40,7 @@ func (m *Mail) FaultEvidence(x *message.Fault) (e diag.Evidence, ok bool) {
 	if x.InHeader {
 		e.Name, e.Type = "header", "header"
 	}
-	if x.Part != nil {
+	if x.Part != nil && x.Part.ID != "1" { // "1" is the body as a whole
 		e.Name, e.Type = x.Part.ID, "part"
 	}
 	return e, true
