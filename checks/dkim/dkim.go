@@ -291,7 +291,11 @@ func (c *run1) judgeGuessed(ctx context.Context) {
 				attempts++
 			}
 		case r.Status == dkim.Revoked, r.Status == dkim.NotKey, usable && c.unusable(r):
-			// Whether anything is signed with it, nobody knows but its owner.
+			// Whether anything is signed with it, nobody knows but its owner. It may
+			// be a record that any selector has, which is nothing to be told of each.
+			if c.ControlUnknown != nil {
+				continue
+			}
 			c.report(keyUnused, r, diag.Args{"problem": c.problem(r)})
 		case sure || !c.unusable(r):
 			c.judgeRecord(r)

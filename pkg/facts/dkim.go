@@ -128,6 +128,9 @@ type DKIMSearch struct {
 	// Unlooked are those for places where a key may have ended up by mistake,
 	// and for _domainkey itself: they matter where no usable key was found.
 	Unlooked []*dnsq.Error
+	// ControlUnknown is the control question, if it got no answer: whether a record
+	// is that of its selector, or of any, is then not known.
+	ControlUnknown *dnsq.Error
 	// WildUnsure: the control question got no answer, and three or more
 	// selectors have the same record. Wildcard is that record; whether it is
 	// one, nobody knows.
@@ -355,7 +358,7 @@ func (s *DKIMSearch) guess(ctx context.Context, w *diag.World, hints []string) {
 		s.Keys = append(s.Keys, DKIMKey{Result: f.result})
 	}
 	if control.Err != nil {
-		s.Hints = append(s.Hints, control.Err)
+		s.Hints, s.ControlUnknown = append(s.Hints, control.Err), control.Err
 	}
 	for _, e := range []*dnsq.Error{baseErr, twiceErr, wildErr} {
 		if e != nil {
