@@ -35,10 +35,15 @@ type Sign struct {
 	Value  string // what it says: a version, a script, a field's value; decoded; from strangers
 	Field  *Field // where it stands, nil if in the body
 	Part   *Part  // where it stands in the body
+	Line   string // in the body: the line of text that it stands in, decoded; from strangers
 	Source string // where it was learnt
 	// Confidence of the source: official, observed, secondary, memory.
 	Confidence string
 }
+
+// Certain reports whether nothing but what the sign is of leaves it, by a source that
+// is more than memory.
+func (s *Sign) Certain() bool { return s.Sure && s.Confidence != "memory" }
 
 type signRow struct {
 	kind       SignKind
@@ -152,6 +157,7 @@ func (m *Message) Signs() ([]Sign, error) {
 			for i, t := range texts {
 				if match := r.pattern.FindStringSubmatch(t); match != nil {
 					add(nil, parts[i], match)
+					out[len(out)-1].Line = lineAt(t, strings.Index(t, match[0]))
 					break
 				}
 			}
@@ -164,6 +170,16 @@ func (m *Message) Signs() ([]Sign, error) {
 		}
 	}
 	return out, nil
+}
+
+// lineAt is the line of text that octet i is in, cut to what is kept of a fault.
+func lineAt(text string, i int) string {
+	from := strings.LastIndexByte(text[:i], '\n') + 1
+	if i-from > maxFaultText/2 { // keep what was found
+		from = i
+	}
+	line, _, _ := strings.Cut(text[from:], "\n")
+	return strings.ToValidUTF8(clip([]byte(strings.TrimSpace(line)), maxFaultText), "")
 }
 
 // Unsubscribe is what a mail offers to those who want no more of it.

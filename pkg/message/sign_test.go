@@ -26,6 +26,9 @@ func signs(t *testing.T, m *Message) string {
 		if s.Field == nil && s.Part == nil {
 			t.Errorf("%s stands nowhere", line)
 		}
+		if (s.Part != nil) != (s.Line != "") {
+			t.Errorf("%s stands in the line %q", line, s.Line)
+		}
 		if s.Source == "" || s.Confidence == "" {
 			t.Errorf("%s has no source", line)
 		}
@@ -43,6 +46,10 @@ func TestSigns(t *testing.T) {
 		{"Contact Form 7", "From: Shop <info@shop.example>\nX-PHP-Originating-Script: 1001:class-phpmailer.php\n" + rest + "\nHi\n-- \nThis is a notification that a contact form was submitted on your website (Shop https://shop.example).\n",
 			"software PHP=class-phpmailer.php; software Contact Form 7"},
 		{"Contact Form 7 by base64", "From: Shop <info@shop.example>\nMIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n" + rest + "\nVGhpcyBlLW1haWwgd2FzIHNlbnQgZnJvbSBhIGNvbnRhY3QgZm9ybSBvbiBTaG9w\n", "software Contact Form 7"},
+		{"EC-CUBE", "From: Shop <info@shop.example>\nContent-Type: text/plain; charset=utf-8\n" + rest + "\n　※本メールは自動配信メールです。\n　等幅フォント(MSゴシック12ポイント、Osaka-等幅など)で\n", "software EC-CUBE?; acknowledgement auto-reply?"},
+		{"WooCommerce", "From: Shop <info@shop.example>\nContent-Type: text/html\n" + rest + "\n<p>Aoi &mdash; Built with <a href=\"https://woocommerce.com\">WooCommerce</a></p>\n", "software WooCommerce"},
+		{"Elementor", "From: Shop <info@shop.example>\n" + rest + "\nMessage: Hi\n---\nPowered by: Elementor\n", "software Elementor"},
+		{"Swift Mailer", "From: Shop <info@shop.example>\nContent-Type: multipart/alternative; boundary=\"_=_swift_1744648156_630f81f39bd2174deb49b56f244e1b14_=_\"\n" + rest + "\nx\n", "software Swift Mailer?"},
 		{"WP Mail SMTP", "From: Shop <info@shop.example>\nX-Mailer: WPMailSMTP/Mailer/smtp 4.1.1\n" + rest + "\nx\n", "software WP Mail SMTP=smtp 4.1.1"},
 		{"an auto-reply without Auto-Submitted", "From: Shop <info@shop.example>\nSubject: =?UTF-8?B?44CQ6Ieq5YuV6L+U5L+h44CR44GK5ZWP44GE5ZCI44KP44Gb?=\n" + rest + "\nx\n", "acknowledgement auto-reply?"},
 		{"an auto-reply with Auto-Submitted", "From: a@shop.example\nAuto-Submitted: auto-replied (vacation)\n" + rest + "\nx\n", "automatic Auto-Submitted=auto-replied"},
@@ -54,6 +61,21 @@ func TestSigns(t *testing.T) {
 	} {
 		if got := signs(t, read(t, c.file)); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
+		}
+	}
+}
+
+// What was found in a text is shown with its line, however long that is.
+func TestSignLine(t *testing.T) {
+	long := strings.Repeat("あ", 200)
+	for _, c := range []struct{ body, want string }{
+		{"Hi\n  This e-mail was sent from a contact form on Aoi (https://shop.example)\r\nx", "This e-mail was sent from a contact form on Aoi (https://shop.example)"},
+		{"> This e-mail was sent from a contact form on Aoi", "> This e-mail was sent from a contact form on Aoi"},
+		{long + "This e-mail was sent from a contact form on Aoi\nx", "This e-mail was sent from a contact form on Aoi"},
+	} {
+		ss, err := read(t, "From: a@b.example\nContent-Type: text/plain; charset=utf-8\n\n"+c.body+"\n").Signs()
+		if err != nil || len(ss) != 1 || ss[0].Line != c.want {
+			t.Errorf("%q: %+v, %v", c.body, ss, err)
 		}
 	}
 }
