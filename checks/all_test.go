@@ -123,8 +123,8 @@ var layers = []struct {
 	why    string
 }{
 	{regexp.MustCompile(`^pkg/`), []string{"checks", "cmd"}, "libraries know no check and no command"},
-	{regexp.MustCompile(`^pkg/(spf|dkim|dmarc|orgdomain|dnsbl|provider|message|received|authres|dnsq|zone)(/|$)`), []string{"pkg/render", "pkg/i18n", "pkg/engine", "pkg/facts", "pkg/checktest"}, "a protocol package knows nothing of reports"},
-	{regexp.MustCompile(`^pkg/(spf|dkim|dmarc|orgdomain|dnsbl|provider|message|received|authres|dnsq)(/|$)`), []string{"pkg/diag"}, "a protocol package knows nothing of findings"},
+	{regexp.MustCompile(`^pkg/(spf|dkim|dmarc|orgdomain|dnsbl|provider|message|webform|received|authres|dnsq|zone)(/|$)`), []string{"pkg/render", "pkg/i18n", "pkg/engine", "pkg/facts", "pkg/checktest"}, "a protocol package knows nothing of reports"},
+	{regexp.MustCompile(`^pkg/(spf|dkim|dmarc|orgdomain|dnsbl|provider|message|webform|received|authres|dnsq)(/|$)`), []string{"pkg/diag"}, "a protocol package knows nothing of findings"},
 	{regexp.MustCompile(`^pkg/diag$`), []string{"pkg/engine", "pkg/facts", "pkg/render", "pkg/i18n", "pkg/zone", "pkg/spf", "pkg/dkim", "pkg/dmarc", "pkg/dnsbl", "pkg/orgdomain", "pkg/provider"}, "the vocabulary stands below everything"},
 	{regexp.MustCompile(`^pkg/(render|i18n)(/|$)`), []string{"pkg/spf", "pkg/dkim", "pkg/dmarc", "pkg/dnsbl", "pkg/orgdomain", "pkg/provider", "pkg/facts", "pkg/engine", "pkg/zone"}, "renderers know no protocol"},
 	{regexp.MustCompile(`^pkg/facts$`), []string{"pkg/engine", "pkg/render", "pkg/i18n", "pkg/zone"}, "facts do not judge"},
