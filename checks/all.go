@@ -9,6 +9,7 @@ import (
 	"github.com/todoku-mail/todoku/checks/dmarc"
 	"github.com/todoku-mail/todoku/checks/dnsbl"
 	"github.com/todoku-mail/todoku/checks/domain"
+	"github.com/todoku-mail/todoku/checks/form"
 	"github.com/todoku-mail/todoku/checks/format"
 	"github.com/todoku-mail/todoku/checks/gate"
 	"github.com/todoku-mail/todoku/checks/inventory"
@@ -26,8 +27,8 @@ import (
 // all, would a server load its file, who may send for it and sign for it, what
 // receivers are to do with the rest, where mail comes back to, what the server
 // looks like, whether all of it fits together, what the receiver wrote about it,
-// and who has complained; at the end what only some runs are about, such as what
-// has been accepted.
+// and who has complained; which settings of the program that wrote the mail are at
+// fault; at the end what only some runs are about, such as what has been accepted.
 //
 // A name stays what it is once released: --only, --skip and scripts rely on it.
 var All = []*diag.Check{
@@ -43,6 +44,7 @@ var All = []*diag.Check{
 	claims.Check,
 	dnsbl.Check,
 	format.Check,
+	form.Check,
 	inventory.Check,
 	lock.Check,
 	gate.Check,
