@@ -78,6 +78,8 @@ var (
 			diag.Page("Microsoft: Anti-malware protection", "https://learn.microsoft.com/defender-office-365/anti-malware-protection-about")}}
 	freemail = &diag.Kind{ID: "FORMAT-FREEMAIL-FROM", Status: diag.Fail, Owner: diag.Developer, Since: "0.1",
 		Args: []string{"policy"}, Refs: []diag.Ref{facts.Gmail, diag.RFC(9989, "5.3")}}
+	notYet = &diag.Kind{ID: "FORMAT-NOT-YET", Status: diag.Info, Owner: diag.Developer, Since: "0.1",
+		Args: []string{"field"}, Key: []string{"field"}, Refs: []diag.Ref{diag.RFC(6409, "8.1"), diag.RFC(6409, "8.2")}}
 	freemailUnknown = &diag.Kind{ID: "FORMAT-FREEMAIL-UNKNOWN", Status: diag.Inconclusive, Harmless: true, Since: "0.1",
 		Refs: []diag.Ref{facts.Gmail}}
 	imitates = &diag.Kind{ID: "FORMAT-NAME-IMITATES", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
@@ -99,7 +101,7 @@ var Check = &diag.Check{
 	Kinds: []*diag.Kind{from, fromDomain, freemail, twice, dateMissing, dateFuture, idMissing, addressSyntax, notAField, longLine, wordInAddress, blocked,
 		imitates, replyUnreachable, repeated, dateAhead, datePast, dateForm, idForm, idHost, toMissing, addressForm, addressDots, addressDomain,
 		raw8bit, control, bareCR, headerLarge, wordPlace, undecodable, mime, body8bit,
-		subjectMissing, replyElsewhere, mixedEnds, oldForm, encodingForm, cut, freemailUnknown, ok, undetermined},
+		subjectMissing, notYet, replyElsewhere, mixedEnds, oldForm, encodingForm, cut, freemailUnknown, ok, undetermined},
 	Needs:        diag.Needs{Input: diag.MailInput},
 	Uses:         diag.Doors{DNS: true},
 	Requires:     []diag.AnyFact{facts.MailVerdict, facts.MX},
@@ -255,11 +257,17 @@ func run(ctx context.Context, j *diag.Job) error {
 	return nil
 }
 
-// where finds the border below which the header is the sender's.
+// unsent reports whether no server has taken the mail yet.
+func (l *look) unsent() bool { return len(l.mail.Path.Steps) == 0 }
+
+// where finds the border below which the header is the sender's. Where it is not
+// known, what stands above the topmost Received field is the last server's at any
+// rate.
 func (l *look) where() {
 	fields := l.mail.Fields("Received")
 	i := l.mail.Path.Boundary.Index
-	if i >= 0 && i < len(fields) {
+	if len(fields) > 0 {
+		i = min(max(i, 0), len(fields)-1)
 		l.border, _ = fields[i].At(len(fields[i].Raw))
 		l.border-- // the line behind the field is the sender's
 	}
@@ -351,6 +359,16 @@ func (l *look) fault(x *message.Fault) {
 	case message.FaultIDMissing:
 		if x.Field != nil {
 			problem = "empty"
+		} else if l.unsent() {
+			l.add(notYet, file, diag.Args{"field": field})
+			return
+		}
+	case message.FaultDateMissing:
+		// RFC 6409 §8.1 and §8.2: the server that takes the mail from its author may
+		// add what is missing.
+		if l.unsent() {
+			l.add(notYet, file, diag.Args{"field": field})
+			return
 		}
 	case message.FaultIDHost:
 		l.add(idHost, file, diag.Args{"host": x.Detail}, at...)
