@@ -19,6 +19,7 @@ import (
 	"github.com/todoku-mail/todoku/pkg/message"
 	"github.com/todoku-mail/todoku/pkg/orgdomain"
 	"github.com/todoku-mail/todoku/pkg/received"
+	"github.com/todoku-mail/todoku/pkg/webform"
 )
 
 //go:embed doc.*.md
@@ -80,6 +81,8 @@ var (
 		Args: []string{"policy"}, Refs: []diag.Ref{facts.Gmail, diag.RFC(9989, "5.3")}}
 	notYet = &diag.Kind{ID: "FORMAT-NOT-YET", Status: diag.Info, Owner: diag.Developer, Since: "0.1",
 		Args: []string{"field"}, Key: []string{"field"}, Refs: []diag.Ref{diag.RFC(6409, "8.1"), diag.RFC(6409, "8.2")}}
+	formMail = &diag.Kind{ID: "FORMAT-FORM-MAIL", Status: diag.Info, Since: "0.1",
+		Args: []string{"field"}, Key: []string{"field"}, Refs: []diag.Ref{diag.RFC(5322, "3.6")}}
 	freemailUnknown = &diag.Kind{ID: "FORMAT-FREEMAIL-UNKNOWN", Status: diag.Inconclusive, Harmless: true, Since: "0.1",
 		Refs: []diag.Ref{facts.Gmail}}
 	imitates = &diag.Kind{ID: "FORMAT-NAME-IMITATES", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
@@ -101,10 +104,10 @@ var Check = &diag.Check{
 	Kinds: []*diag.Kind{from, fromDomain, freemail, twice, dateMissing, dateFuture, idMissing, addressSyntax, notAField, longLine, wordInAddress, blocked,
 		imitates, replyUnreachable, repeated, dateAhead, datePast, dateForm, idForm, idHost, toMissing, addressForm, addressDots, addressDomain,
 		raw8bit, control, bareCR, headerLarge, wordPlace, undecodable, mime, body8bit,
-		subjectMissing, notYet, replyElsewhere, mixedEnds, oldForm, encodingForm, cut, freemailUnknown, ok, undetermined},
+		subjectMissing, notYet, formMail, replyElsewhere, mixedEnds, oldForm, encodingForm, cut, freemailUnknown, ok, undetermined},
 	Needs:        diag.Needs{Input: diag.MailInput},
 	Uses:         diag.Doors{DNS: true},
-	Requires:     []diag.AnyFact{facts.MailVerdict, facts.MX},
+	Requires:     []diag.AnyFact{facts.MailVerdict, facts.MX, facts.MailSigns},
 	Run:          run,
 	Undetermined: undetermined,
 }
@@ -192,6 +195,7 @@ type look struct {
 	// border is the last line of the file that the receiver wrote on top; 0 if
 	// that is not known.
 	border   int
+	form     bool // a form or a shop's program wrote it: the form check knows better
 	utf8     bool // the mail came over SMTPUTF8: its header may be UTF-8 (RFC 6532)
 	findings []*diag.Finding
 }
@@ -200,7 +204,20 @@ func run(ctx context.Context, j *diag.Job) error {
 	m := facts.MailOf(j.Target)
 	l := &look{job: j, mail: m}
 	l.where()
+	signs, err := facts.MailSigns.Of(ctx, j.World, m)
+	if err != nil {
+		return err
+	}
+	web, err := webform.Read(m.Message, signs)
+	if err != nil {
+		return err
+	}
+	l.form = web.Recognised != webform.No
 	provider := l.freemailDomain()
+	if provider != "" && l.form {
+		l.add(formMail, m.File, diag.Args{"field": "From"})
+		provider = ""
+	}
 	if provider != "" {
 		facts.MailVerdict.Start(j.World, facts.MailAskOf(j.Target))
 	}
@@ -249,7 +266,9 @@ func run(ctx context.Context, j *diag.Job) error {
 	worst := diag.Skip
 	for _, f := range l.findings {
 		j.Report(*f)
-		worst = max(worst, f.Kind.Status)
+		if worst = max(worst, f.Kind.Status); f.Kind == formMail {
+			worst = diag.Warn // the form check has more to say: this is no all-clear
+		}
 	}
 	if worst < diag.Warn {
 		j.Report(diag.Finding{Kind: ok, Subject: m.File, Args: diag.Args{}})
@@ -371,6 +390,10 @@ func (l *look) fault(x *message.Fault) {
 			return
 		}
 	case message.FaultIDHost:
+		if l.form {
+			l.add(formMail, file, diag.Args{"field": field}, at...)
+			return
+		}
 		l.add(idHost, file, diag.Args{"host": x.Detail}, at...)
 		return
 	case message.FaultAddressSyntax, message.FaultAddressNoDomain:
