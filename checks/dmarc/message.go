@@ -82,9 +82,13 @@ func (c *run1) messageOpen(v *facts.MailDMARC) {
 			Args: diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}})
 	}
 	if len(v.Unknown) == 0 {
-		// SPF could vouch for the mail, if it were known who sent it.
-		c.report(diag.Finding{Kind: undetermined, Subject: c.from,
-			Args: diag.Args{"question": "sending-address", "reason": "not-known"}})
+		// SPF could vouch for the mail, if it were known who sent it, and for which
+		// Return-Path: a copy of sent mail has neither.
+		args := diag.Args{"question": "sending-address", "reason": "not-known"}
+		if facts.MailAskOf(c.Target).NoMailFrom {
+			args = diag.Args{"question": "return-path", "reason": "no-return-path"}
+		}
+		c.report(diag.Finding{Kind: undetermined, Subject: c.from, Args: args})
 	}
 }
 

@@ -250,7 +250,7 @@ func (m *MailDMARC) judge(a MailAsk) {
 				open = true
 			}
 		}
-		if !a.IP.IsValid() && !a.NoMailFrom {
+		if !a.IP.IsValid() || a.NoMailFrom {
 			open = true // SPF could not be judged: it may vouch for the message
 		}
 		switch {
