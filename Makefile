@@ -10,7 +10,7 @@ build:
 	$(GO) build -o bin/todoku ./cmd/todoku
 
 test:
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 40m ./...
 
 # Real servers (unbound, nsd) on loopback, started and stopped by the tests.
 e2e:
