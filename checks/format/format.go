@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dmarc"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/facts"
 	"github.com/todoku-mail/todoku/pkg/message"
@@ -362,6 +363,8 @@ func (l *look) fault(x *message.Fault) {
 	case message.FaultDateFuture, message.FaultDatePast:
 		seconds := int(x.Ahead.Seconds())
 		switch {
+		case seconds < 0 && l.mail.Field("Resent-Date") != nil:
+			return // RFC 5322 §3.6.6: it was sent again, and Date is that of the first time
 		case seconds < 0:
 			k = datePast
 		case seconds > 24*3600:
@@ -515,13 +518,17 @@ func (l *look) freemail(ctx context.Context, domain string) error {
 	}
 	f, a := l.author()
 	at := l.mail.FieldEvidence(f, f.ValueOffset()+a.Start, a.End-a.Start)
+	// Whether the provider sent it does not hang on whether it has a DMARC record.
+	open := slices.ContainsFunc(v.Identifiers, func(id facts.Identifier) bool {
+		return id.Aligned != dmarc.NotAligned && (id.Result == "temperror" || id.Result == "pass" && id.Aligned == dmarc.Undetermined)
+	})
 	switch {
-	case v.Result == "pass":
-	case v.Result == "temperror" && len(v.Unknown) > 0:
+	case len(v.Passing()) > 0:
+	case (open || v.Result == "temperror") && len(v.Unknown) > 0:
 		e := v.Unknown[0]
 		l.findings = append(l.findings, &diag.Finding{Kind: undetermined, Subject: domain, Unknown: v.Unknown,
 			Args: diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}})
-	case v.Result == "temperror" || l.mail.Path.Boundary.How == received.NotKnown:
+	case open || v.Result == "temperror" || l.mail.Path.Boundary.How == received.NotKnown || facts.MailAskOf(l.job.Target).NoMailFrom:
 		l.add(freemailUnknown, domain, diag.Args{}, at)
 	default:
 		policy := string(v.Asked)
