@@ -135,6 +135,9 @@ func routeLines(cat *i18n.Catalog, check string, r *diag.Route, all bool) []rout
 		}
 		add(routeStop, l.Claim, one(host...))
 	}
+	if r.Border < 0 && len(r.Legs) > 0 {
+		add(routeBorder, true, one(cat.TPieces("route.border.none", nil)...))
+	}
 	return out
 }
 

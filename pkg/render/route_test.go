@@ -128,6 +128,11 @@ func TestRouteIsBounded(t *testing.T) {
 		routeLines(cat, "ptr", r, false)
 	}
 	routeLines(cat, "ptr", &diag.Route{Border: 5}, false)
+	// Where nobody is known to be the receiver, the end says so.
+	none := routeLines(cat, "ptr", &diag.Route{Border: -1, Legs: r.Legs[:2]}, false)
+	if last := none[len(none)-1]; last.kind != routeBorder || !strings.Contains(plainText(last.parts[0].pieces), "claim") {
+		t.Errorf("without a border the last line is %v", last)
+	}
 }
 
 // The head of a message in JSON, as the schema has it.
