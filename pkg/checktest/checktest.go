@@ -17,10 +17,22 @@
 //	                       CR LF, "message base64" decodes it first
 //	-- sign --             DKIM signatures that the harness puts on top of the
 //	                       mail, one a line: d=DOMAIN s=SELECTOR key=NAME, and
-//	                       h=from:to… if not the usual; the record of the Ed25519
-//	                       key NAME is dkimtest.Record(dkimtest.Ed25519(NAME)),
+//	                       h=from:to… if not the usual, c=simple/relaxed (relaxed/
+//	                       relaxed if not said), i=, l= (octets, or whole), t=, x=
+//	                       (seconds since 1970), z=yes, sha1=yes; the record of the
+//	                       Ed25519 key NAME is dkimtest.Record(dkimtest.Ed25519(NAME)),
 //	                       that of "shop" v=DKIM1; k=ed25519;
-//	                       p=uWrsZ2BJgmDJDSiEIkFWhRPNXWlNbQBXc5rd7x9jUGU=
+//	                       p=uWrsZ2BJgmDJDSiEIkFWhRPNXWlNbQBXc5rd7x9jUGU=; NAME
+//	                       rsa-BITS-WORD is dkimtest.RSA(WORD, BITS)
+//	-- seal --             ARC sets, one a line: d=, s=, key=, h= and t= as above,
+//	                       cv= if not the usual, and at the end of the line
+//	                       "results: " with what stands behind "i=1; "
+//	-- alter --            what is done to the mail then, one a line: s/…/…/ (a Go
+//	                       regular expression over the whole text, (?m) set; \n in
+//	                       the replacement is a line end), append LINE (at its end),
+//	                       top FIELD (a header field above all others). sign,
+//	                       seal and alter can occur several times, each name with
+//	                       a number behind it ("alter 2"); they take effect in order
 //	-- mail --             what a person says beside the message, "key: value" a
 //	                       line: receiver-host (repeatable), ip, helo, mail-from, now
 //	-- todoku.lock --      a lock file, which may lack the target's domain
@@ -47,6 +59,7 @@ package checktest
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"encoding/base64"
 	"flag"
 	"fmt"
@@ -56,6 +69,7 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -64,6 +78,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 
+	"github.com/todoku-mail/todoku/pkg/arc/arctest"
 	"github.com/todoku-mail/todoku/pkg/diag"
 	rfc "github.com/todoku-mail/todoku/pkg/dkim"
 	"github.com/todoku-mail/todoku/pkg/dkim/dkimtest"
@@ -140,7 +155,7 @@ func Load(path string) (*Fixture, error) {
 	}
 	hasTarget := false
 	var mail []byte
-	var signatures []string
+	var steps []txtar.File // what is done to the mail
 	for _, file := range ar.Files {
 		word, arg, _ := strings.Cut(file.Name, " ")
 		lines := lines(file.Data)
@@ -190,8 +205,8 @@ func Load(path string) (*Fixture, error) {
 				return nil, fmt.Errorf("%s: message %q: expected crlf, base64 or nothing", path, arg)
 			}
 			mail = data
-		case "sign":
-			signatures = lines
+		case "sign", "seal", "alter":
+			steps = append(steps, file)
 		case "mail":
 			if f.mail, err = parseMail(lines); err != nil {
 				return nil, fmt.Errorf("%s: %v", path, err)
@@ -230,8 +245,12 @@ func Load(path string) (*Fixture, error) {
 		}
 	}
 	if mail != nil && !hasTarget {
-		if mail, err = sign(mail, signatures); err != nil {
-			return nil, fmt.Errorf("%s: %v", path, err)
+		for _, step := range steps {
+			word, _, _ := strings.Cut(step.Name, " ")
+			do := map[string]func([]byte, []string) ([]byte, error){"sign": sign, "seal": seal, "alter": alter}[word]
+			if mail, err = do(mail, lines(step.Data)); err != nil {
+				return nil, fmt.Errorf("%s: %v", path, err)
+			}
 		}
 		if f.message, err = message.Read(bytes.NewReader(mail), "mail.eml", message.Options{}); err != nil {
 			return nil, fmt.Errorf("%s: %v", path, err)
@@ -313,28 +332,137 @@ func sign(mail []byte, lines []string) ([]byte, error) {
 	for _, l := range lines {
 		s := dkimtest.Signer{Header: rfc.Relaxed, Body: rfc.Relaxed}
 		for _, f := range strings.Fields(l) {
-			switch key, val, _ := strings.Cut(f, "="); key {
+			key, val, _ := strings.Cut(f, "=")
+			var err error
+			switch key {
 			case "d":
 				s.Domain = val
 			case "s":
 				s.Selector = val
 			case "key":
-				s.Key = dkimtest.Ed25519(val)
+				s.Key, err = testKey(val)
 			case "h":
 				s.Names = strings.Split(val, ":")
+			case "c":
+				head, body, _ := strings.Cut(val, "/")
+				s.Header, s.Body = rfc.Canonicalization(head), rfc.Canonicalization(body)
+			case "i":
+				s.Identity = val
+			case "l":
+				if s.Length = dkimtest.Whole; val != "whole" {
+					s.Length, err = strconv.Atoi(val)
+				}
+			case "t":
+				s.Time, err = strconv.ParseInt(val, 10, 64)
+			case "x":
+				s.Expires, err = strconv.ParseInt(val, 10, 64)
+			case "z":
+				s.Copy = val == "yes"
+			case "sha1":
+				s.SHA1 = val == "yes"
 			default:
-				return nil, fmt.Errorf("sign %q: expected d=, s=, key= and h=", l)
+				err = fmt.Errorf("%q is not known", f)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("sign %q: %v", l, err)
 			}
 		}
 		if s.Key == nil || s.Domain == "" || s.Selector == "" {
 			return nil, fmt.Errorf("sign %q: d=, s= and key= are needed", l)
 		}
-		wire := strings.ReplaceAll(strings.ReplaceAll(string(mail), "\r\n", "\n"), "\n", "\r\n")
-		field := s.SignField(wire)
-		if !strings.Contains(string(mail), "\r\n") {
-			field = strings.ReplaceAll(field, "\r\n", "\n")
+		mail = overWire(mail, s.Sign)
+	}
+	return mail, nil
+}
+
+// seal puts ARC sets on top of a mail, the last line's topmost.
+func seal(mail []byte, lines []string) ([]byte, error) {
+	for _, l := range lines {
+		words, results, _ := strings.Cut(l, " results: ")
+		s := arctest.Sealer{Results: results}
+		for _, f := range strings.Fields(words) {
+			key, val, _ := strings.Cut(f, "=")
+			var err error
+			switch key {
+			case "d":
+				s.Domain = val
+			case "s":
+				s.Selector = val
+			case "key":
+				s.Key, err = testKey(val)
+			case "h":
+				s.Names = strings.Split(val, ":")
+			case "t":
+				s.Time, err = strconv.ParseInt(val, 10, 64)
+			case "cv":
+				s.Chain = val
+			default:
+				err = fmt.Errorf("%q is not known", f)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("seal %q: %v", l, err)
+			}
 		}
-		mail = append([]byte(field), mail...)
+		if s.Key == nil || s.Domain == "" || s.Selector == "" {
+			return nil, fmt.Errorf("seal %q: d=, s= and key= are needed", l)
+		}
+		mail = overWire(mail, s.Seal)
+	}
+	return mail, nil
+}
+
+// overWire does something to a mail with CRLF line ends and gives it back with
+// those that it had.
+func overWire(mail []byte, do func(string) string) []byte {
+	wire := do(strings.ReplaceAll(strings.ReplaceAll(string(mail), "\r\n", "\n"), "\n", "\r\n"))
+	if !bytes.Contains(mail, []byte("\r\n")) {
+		wire = strings.ReplaceAll(wire, "\r\n", "\n")
+	}
+	return []byte(wire)
+}
+
+// testKey is the key of a name: rsa-BITS-WORD, or an Ed25519 key.
+func testKey(name string) (crypto.Signer, error) {
+	if rest, ok := strings.CutPrefix(name, "rsa-"); ok {
+		bits, word, _ := strings.Cut(rest, "-")
+		n, err := strconv.Atoi(bits)
+		if err != nil || n < 384 || n > 4096 {
+			return nil, fmt.Errorf("key=%s: expected rsa-BITS-WORD", name)
+		}
+		return dkimtest.RSA(word, n), nil
+	}
+	return dkimtest.Ed25519(name), nil
+}
+
+// alter changes a mail.
+func alter(mail []byte, lines []string) ([]byte, error) {
+	end := "\n"
+	if bytes.Contains(mail, []byte("\r\n")) {
+		end = "\r\n"
+	}
+	for _, l := range lines {
+		word, rest, _ := strings.Cut(l, " ")
+		switch {
+		case word == "append":
+			mail = append(mail, rest+end...)
+		case word == "top":
+			mail = append([]byte(rest+end), mail...)
+		case strings.HasPrefix(l, "s/"):
+			p := strings.Split(l, "/")
+			if len(p) != 4 || p[3] != "" {
+				return nil, fmt.Errorf("alter %q: expected s/…/…/", l)
+			}
+			re, err := regexp.Compile("(?m)" + p[1])
+			if err != nil {
+				return nil, fmt.Errorf("alter %q: %v", l, err)
+			}
+			if !re.Match(mail) {
+				return nil, fmt.Errorf("alter %q: nothing in the mail is like that", l)
+			}
+			mail = re.ReplaceAll(mail, []byte(strings.ReplaceAll(p[2], `\n`, end)))
+		default:
+			return nil, fmt.Errorf("alter %q: expected s/…/…/, append or top", l)
+		}
 	}
 	return mail, nil
 }

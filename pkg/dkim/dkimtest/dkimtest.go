@@ -9,7 +9,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -295,22 +294,37 @@ var (
 	keys = map[string]*rsa.PrivateKey{}
 )
 
-// RSA is a new key of that many bits, the same for the same arguments within a
-// process. It can be of a size that crypto/rsa refuses.
+// RSA is a key of that many bits made of a name: the same arguments, the same
+// key. It can be of a size that crypto/rsa refuses.
 func RSA(name string, bits int) *rsa.PrivateKey {
 	mu.Lock()
 	defer mu.Unlock()
-	id := fmt.Sprint(name, bits)
+	id := fmt.Sprint(name, " ", bits)
 	if k := keys[id]; k != nil {
 		return k
 	}
 	one := big.NewInt(1)
-	for {
-		p, err1 := rand.Prime(rand.Reader, (bits+1)/2)
-		q, err2 := rand.Prime(rand.Reader, bits/2)
-		if err1 != nil || err2 != nil {
-			panic("dkimtest: no random numbers")
+	seed := sha256.Sum256([]byte(id))
+	octets := func(n int) []byte {
+		var out []byte
+		for len(out) < n {
+			seed = sha256.Sum256(seed[:])
+			out = append(out, seed[:]...)
 		}
+		return out[:n]
+	}
+	prime := func(bits int) *big.Int {
+		p := new(big.Int).SetBytes(octets((bits + 7) / 8))
+		p.Mod(p, new(big.Int).Lsh(one, uint(bits)))
+		p.SetBit(p, bits-1, 1)
+		p.SetBit(p, bits-2, 1)
+		for p.SetBit(p, 0, 1); !p.ProbablyPrime(12); {
+			p.Add(p, big.NewInt(2))
+		}
+		return p
+	}
+	for {
+		p, q := prime((bits+1)/2), prime(bits/2)
 		n := new(big.Int).Mul(p, q)
 		phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
 		d := new(big.Int).ModInverse(big.NewInt(65537), phi)
