@@ -1,6 +1,8 @@
 package dmarc
 
 import (
+	"slices"
+
 	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/facts"
 )
@@ -46,7 +48,9 @@ func (c *run1) message() error {
 	case "pass":
 		var by []string
 		for _, id := range v.Passing() {
-			by = append(by, id.Method+" "+id.Domain)
+			if s := id.Method + " " + id.Domain; !slices.Contains(by, s) {
+				by = append(by, s)
+			}
 		}
 		report(messagePass, diag.Args{"by": by})
 	case "fail":

@@ -269,11 +269,9 @@ func (m *MailDMARC) judge(a MailAsk) {
 		m.Result, m.Old = "none", "none"
 		return
 	case r == nil:
-		// A pass holds whatever the record says (but for strict modes, which align
-		// has taken into account); a failure needs a record.
-		if m.Result != "pass" {
-			m.Result, m.Old = "temperror", "temperror"
-		}
+		// Without a record a message that passes is none, and so is one that fails:
+		// what it is hangs on a record that was not learnt.
+		m.Result, m.Old = "temperror", "temperror"
 		return
 	default:
 		m.Asked, m.OldAsked = m.Policy.Verdict.Applied, r.EvaluateOld(m.Policy.Whom).Policy
