@@ -17,6 +17,7 @@ import (
 	"github.com/todoku-mail/todoku/checks/mx"
 	"github.com/todoku-mail/todoku/checks/path"
 	"github.com/todoku-mail/todoku/checks/ptr"
+	"github.com/todoku-mail/todoku/checks/signature"
 	"github.com/todoku-mail/todoku/checks/spf"
 	"github.com/todoku-mail/todoku/checks/zone"
 	"github.com/todoku-mail/todoku/pkg/diag"
@@ -37,6 +38,7 @@ var All = []*diag.Check{
 	zone.Check,
 	spf.Check,
 	dkim.Check,
+	signature.Check,
 	dmarc.Check,
 	mx.Check,
 	ptr.Check,
