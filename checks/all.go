@@ -4,6 +4,7 @@ package checks
 
 import (
 	"github.com/todoku-mail/todoku/checks/alignment"
+	"github.com/todoku-mail/todoku/checks/arc"
 	"github.com/todoku-mail/todoku/checks/claims"
 	"github.com/todoku-mail/todoku/checks/dkim"
 	"github.com/todoku-mail/todoku/checks/dmarc"
@@ -39,6 +40,7 @@ var All = []*diag.Check{
 	spf.Check,
 	dkim.Check,
 	signature.Check,
+	arc.Check,
 	dmarc.Check,
 	mx.Check,
 	ptr.Check,
