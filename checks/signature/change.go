@@ -79,11 +79,15 @@ func (c *run1) changes(s *sig) {
 		}
 		return
 	}
+	recodes := slices.ContainsFunc(s.why.Changes, func(ch dkim.Change) bool { return kindOf(&ch) == recoded })
 	var order []*diag.Kind
 	of := map[*diag.Kind][]int{}
 	for i := range s.why.Changes {
 		ch := &s.why.Changes[i]
 		k := kindOf(ch)
+		if k == headerChanged && recodes && strings.HasPrefix(strings.ToLower(ch.Field), "content-") {
+			k = recoded // the field that says how the text is coded
+		}
 		if k == nil || eitherWay && ofHeader[ch.Kind] {
 			continue // likely at most, and it may be the key: said above
 		}
@@ -103,6 +107,12 @@ func (c *run1) change(s *sig, k *diag.Kind, list []int, by string, who []diag.Ev
 	var first *dkim.Change
 	if len(list) > 0 {
 		first = &s.why.Changes[list[0]]
+		for _, i := range list {
+			if ch := &s.why.Changes[i]; kindOf(ch) == k {
+				first = ch
+				break
+			}
+		}
 	}
 	for _, name := range k.Args {
 		switch name {
