@@ -5,6 +5,7 @@ package checks
 import (
 	"github.com/todoku-mail/todoku/checks/alignment"
 	"github.com/todoku-mail/todoku/checks/arc"
+	"github.com/todoku-mail/todoku/checks/bulk"
 	"github.com/todoku-mail/todoku/checks/claims"
 	"github.com/todoku-mail/todoku/checks/dkim"
 	"github.com/todoku-mail/todoku/checks/dmarc"
@@ -30,7 +31,8 @@ import (
 // receivers are to do with the rest, where mail comes back to, what the server
 // looks like, whether all of it fits together, what the receiver wrote about it,
 // and who has complained; which settings of the program that wrote the mail are at
-// fault; at the end what only some runs are about, such as what has been accepted.
+// fault, and whether a newsletter can be left; at the end what only some runs are
+// about, such as what has been accepted.
 //
 // A name stays what it is once released: --only, --skip and scripts rely on it.
 var All = []*diag.Check{
@@ -49,6 +51,7 @@ var All = []*diag.Check{
 	dnsbl.Check,
 	format.Check,
 	form.Check,
+	bulk.Check,
 	inventory.Check,
 	lock.Check,
 	gate.Check,

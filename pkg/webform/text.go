@@ -10,9 +10,11 @@ import (
 	"github.com/todoku-mail/todoku/pkg/message"
 )
 
-// readLines are the lines of the mail's text: of the plain text, or of the HTML
-// without its markup where there is no plain text.
-func readLines(m *message.Message) ([]Line, error) {
+// Text are the lines of the mail's text: of the plain text, or of the HTML without its
+// markup where there is no plain text, with the address of a link in front of it. At
+// most 64 KiB of it and 2000 lines are read, and 1000 octets of a line. The error is
+// that of reading the body.
+func Text(m *message.Message) ([]Line, error) {
 	var part *message.Part
 	for _, p := range m.Texts() {
 		if part == nil || part.MediaType == "text/html" && p.MediaType == "text/plain" {

@@ -157,18 +157,18 @@ var (
 func Read(m *message.Message, signs []message.Sign) (*Mail, error) {
 	w := &Mail{Recognised: No, Reason: NoSign, Role: Unknown}
 	switch {
-	case bounce(m):
+	case Bounce(m):
 		w.Reason = IsBounce
 		return w, nil
 	case isWebmail(m):
 		w.Reason = IsWeb
 		return w, nil
 	}
-	lines, err := readLines(m)
+	lines, err := Text(m)
 	if err != nil {
 		return nil, err
 	}
-	person := personal.MatchString(m.Value("X-Mailer")) || personal.MatchString(m.Value("User-Agent")) || isAnswer(m)
+	person := ByPerson(m)
 	dropped := w.take(m, signs, person)
 	body := scan(lines)
 	w.Quoted = body.quoted
@@ -189,9 +189,9 @@ func Read(m *message.Message, signs []message.Sign) (*Mail, error) {
 	return w, nil
 }
 
-// bounce reports whether the mail tells of another that did not arrive (RFC 3464,
+// Bounce reports whether the mail tells of another that did not arrive (RFC 3464,
 // RFC 5321 §6.1).
-func bounce(m *message.Message) bool {
+func Bounce(m *message.Message) bool {
 	if m.Root.MediaType == "multipart/report" || m.Field("X-Failed-Recipients") != nil {
 		return true
 	}
@@ -216,6 +216,13 @@ func isWebmail(m *message.Message) bool {
 		}
 	}
 	return false
+}
+
+// ByPerson reports whether a person wrote the mail, as far as it shows: a mail program
+// of people names itself, or it answers another mail or passes one on. What stands in
+// its text may be quoted.
+func ByPerson(m *message.Message) bool {
+	return personal.MatchString(clip(m.Value("X-Mailer"))) || personal.MatchString(clip(m.Value("User-Agent"))) || isWebmail(m) || isAnswer(m)
 }
 
 // isAnswer reports whether a person answers or passes another mail on. A program
