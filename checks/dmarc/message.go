@@ -46,6 +46,12 @@ func (c *run1) message() error {
 	}
 	switch v.Result {
 	case "pass":
+		if v.Policy.Record == nil {
+			// What passes would pass under any record, but without a record DMARC does
+			// not apply (RFC 9989 §5.3.1), and whether there is one is not known.
+			c.messageOpen(v)
+			return nil
+		}
 		var by []string
 		for _, id := range v.Passing() {
 			if s := id.Method + " " + id.Domain; !slices.Contains(by, s) {
