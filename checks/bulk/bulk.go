@@ -232,7 +232,7 @@ func (c *bulk) judge() error {
 	// one is not laid down.
 	for _, name := range []string{"List-Unsubscribe", "List-Unsubscribe-Post"} {
 		if fs := c.mail.Fields(name); len(fs) > 1 {
-			c.find(syntax, diag.Args{"problem": "twice"}, fs...)
+			c.find(syntax, diag.Args{"problem": "twice"}, fs[:min(len(fs), 4)]...)
 			return nil
 		}
 	}
