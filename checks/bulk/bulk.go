@@ -169,7 +169,7 @@ var (
 	leaving = regexp.MustCompile(`(?i)\bunsubscrib(?:e|ing)\b|\bopt[- ]?out\b|配信(?:の|を)?(?:停止|解除)|メルマガ(?:の|を)?(?:解除|退会|停止)|購読(?:の|を)?(?:解除|停止|中止)|受信(?:の|を)?停止`)
 	link    = regexp.MustCompile(`(?i)https?://|mailto:|[^\s@]@[a-z0-9-]+\.[a-z]`)
 	// transactional are Subjects of mail that somebody asked for by what they did.
-	transactional = regexp.MustCompile(`(?i)ご?注文|発送|出荷|お届け|配送|領収|請求|見積|納品|お?支払|入金|予約|パスワード|認証|ワンタイム|本人確認|登録(?:の)?(?:完了|確認)|お問い?合わ?せ|お問合せ|自動返信|\b(?:receipt|invoice|order|shipped|shipment|delivery|password|passcode|verification|verify|one[- ]time|security (?:code|alert)|sign[- ]in|log[- ]?in|confirm|confirmation|booking|reservation|payment|refund|appointment)\b`)
+	transactional = regexp.MustCompile(`(?i)ご?注文|発送|出荷|お届け|配送|領収|請求|見積|納品|お?支払|入金|予約|パスワード|認証|ワンタイム|本人確認|登録(?:の)?(?:完了|確認)|明細|利用通知|会員情報|アカウント|お問い?合わ?せ|お問合せ|自動返信|\b(?:receipt|invoice|order|shipped|shipment|delivery|password|passcode|verification|verify|one[- ]time|security (?:code|alert)|sign[- ]in|log[- ]?in|confirm|confirmation|booking|reservation|payment|refund|appointment|statement|account|ticket)\b`)
 )
 
 // readText looks for an offer to leave: words for it, and a link in the line or within
