@@ -21,6 +21,7 @@ import (
 	"github.com/todoku-mail/todoku/checks/ptr"
 	"github.com/todoku-mail/todoku/checks/signature"
 	"github.com/todoku-mail/todoku/checks/spf"
+	"github.com/todoku-mail/todoku/checks/whatif"
 	"github.com/todoku-mail/todoku/checks/zone"
 	"github.com/todoku-mail/todoku/pkg/diag"
 )
@@ -48,6 +49,7 @@ var All = []*diag.Check{
 	ptr.Check,
 	alignment.Check,
 	claims.Check,
+	whatif.Check,
 	dnsbl.Check,
 	format.Check,
 	form.Check,

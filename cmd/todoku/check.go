@@ -18,6 +18,7 @@ import (
 	"github.com/todoku-mail/todoku/pkg/diag"
 	"github.com/todoku-mail/todoku/pkg/dnsq"
 	"github.com/todoku-mail/todoku/pkg/engine"
+	"github.com/todoku-mail/todoku/pkg/facts"
 	"github.com/todoku-mail/todoku/pkg/gate"
 	"github.com/todoku-mail/todoku/pkg/render"
 	"github.com/todoku-mail/todoku/pkg/render/sanitize"
@@ -166,6 +167,11 @@ func (f *runFlags) check(ctx context.Context, cmd *cobra.Command, s stdio, g *ga
 	stack, err := dnsq.New(ctx, opt)
 	if err != nil {
 		return usagef("--server: %v", err)
+	}
+	for i := range targets {
+		if facts.MailOf(&targets[i]) != nil && f.proposes() {
+			targets[i].Before = stack // the DNS as the mail came in
+		}
 	}
 	resolver := p.over(stack)
 	// Outermost, so that what the zone files said is kept too.

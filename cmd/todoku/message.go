@@ -24,6 +24,7 @@ type messageFlags struct {
 	now           string
 	receiverHosts []string
 	original      bool
+	forwarded     bool
 }
 
 func newMessage(s stdio) *cobra.Command {
@@ -42,10 +43,12 @@ that it is not known, and --receiver-host or --ip say it. The DNS of today is no
 DNS of the day when the mail came: where that matters the report says so.
 
 With --zone or --record-set the report says whether this very mail would pass with
-the proposed records; with --ip, from another server.`,
+the proposed records; with --ip, from another server; with --forwarded, after somebody
+has forwarded it.`,
 		Example: `  todoku message mail.eml
   todoku message mail.eml --receiver-host mx.customer.example
   todoku message mail.eml --zone shop.example.zone     would it pass with this zone?
+  todoku message mail.eml --forwarded                  and after somebody has forwarded it?
   todoku message bounce.eml --original                 the mail inside a bounce`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -54,7 +57,7 @@ the proposed records; with --ip, from another server.`,
 			return usagef("message takes one FILE, or - for the standard input, but got %d arguments", len(args))
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			g, closeMail, err := mf.gating(cmd, s, args[0])
+			g, closeMail, err := mf.gating(cmd, s, args[0], &rf)
 			if err != nil {
 				return err
 			}
@@ -69,6 +72,7 @@ the proposed records; with --ip, from another server.`,
 	fl.StringArrayVar(&mf.receiverHosts, "receiver-host", nil, "`NAME` of a host of the receiver, or a domain of its hosts: what it wrote is believed (repeatable)")
 	fl.StringVar(&mf.now, "now", "", "judge the mail as of this `TIME` (RFC 3339 or RFC 5322; default: when it was received)")
 	fl.BoolVar(&mf.original, "original", false, "the message is a bounce: judge the mail inside it")
+	fl.BoolVar(&mf.forwarded, "forwarded", false, "what if: say too whether the mail passes after somebody has forwarded it unchanged")
 	rf.addReport(cmd)
 	rf.addFix(cmd)
 	rf.addZones(cmd)
@@ -76,13 +80,20 @@ the proposed records; with --ip, from another server.`,
 	return cmd
 }
 
+// proposes reports whether zones and records are laid over a DNS that answers: only
+// then is there something to compare with. A recording holds one side alone, so a
+// run that makes or takes one has none.
+func (f *runFlags) proposes() bool {
+	return (f.zones != nil || f.recordSets != nil) && !f.offline && f.record == "" && f.replay == ""
+}
+
 // gating reads the message and makes it the one target of a run.
-func (f *messageFlags) gating(cmd *cobra.Command, s stdio, file string) (*gating, func(), error) {
+func (f *messageFlags) gating(cmd *cobra.Command, s stdio, file string, rf *runFlags) (*gating, func(), error) {
 	m, closeMail, err := f.read(s, file)
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := f.target(cmd, s, m)
+	t, err := f.target(cmd, s, m, rf)
 	if err != nil {
 		closeMail()
 		return nil, nil, err
@@ -125,8 +136,8 @@ func (f *messageFlags) read(s stdio, file string) (*message.Message, func(), err
 }
 
 // target is what the message says about itself, and the flags beside it.
-func (f *messageFlags) target(cmd *cobra.Command, s stdio, m *message.Message) (diag.Target, error) {
-	opt := facts.MailOptions{ReceiverHosts: f.receiverHosts, Today: s.now()}
+func (f *messageFlags) target(cmd *cobra.Command, s stdio, m *message.Message, rf *runFlags) (diag.Target, error) {
+	opt := facts.MailOptions{ReceiverHosts: f.receiverHosts, Today: s.now(), Forwarded: f.forwarded, Records: rf.proposes()}
 	for _, h := range f.receiverHosts {
 		if _, err := dnsq.ParseName(h); err != nil {
 			return diag.Target{}, usagef("--receiver-host: %v", err)

@@ -34,7 +34,9 @@
 //	                       seal and alter can occur several times, each name with
 //	                       a number behind it ("alter 2"); they take effect in order
 //	-- mail --             what a person says beside the message, "key: value" a
-//	                       line: receiver-host (repeatable), ip, helo, mail-from, now
+//	                       line: receiver-host (repeatable), ip, helo, mail-from, now,
+//	                       forwarded (yes); -- before NAME -- says that records
+//	                       are proposed
 //	-- todoku.lock --      a lock file, which may lack the target's domain
 //	-- private-key --      the DKIM private key of --private-key, PEM
 //	-- zone NAME --        a zone file for NAME; "; want ID arg=value" behind a
@@ -255,7 +257,7 @@ func Load(path string) (*Fixture, error) {
 		if f.message, err = message.Read(bytes.NewReader(mail), "mail.eml", message.Options{}); err != nil {
 			return nil, fmt.Errorf("%s: %v", path, err)
 		}
-		f.mail.Today = Clock
+		f.mail.Today, f.mail.Records = Clock, f.Before != nil
 		f.Target, hasTarget = facts.MailTarget(f.message, f.mail), true
 	}
 	if !hasTarget {
@@ -484,10 +486,12 @@ func parseMail(lines []string) (facts.MailOptions, error) {
 			o.Helo = val
 		case key == "mail-from":
 			o.MailFrom = val
+		case key == "forwarded":
+			o.Forwarded = val == "yes"
 		case key == "now":
 			o.Now, err = time.Parse(time.RFC3339, val)
 		default:
-			err = fmt.Errorf("mail key %q: expected receiver-host, ip, helo, mail-from or now", key)
+			err = fmt.Errorf("mail key %q: expected receiver-host, ip, helo, mail-from, now or forwarded", key)
 		}
 		if err != nil {
 			return o, err
