@@ -30,7 +30,7 @@ var (
 	helpless = &diag.Kind{ID: "WHATIF-FAILS", Status: diag.Info, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"what", "before", "after"}, Refs: []diag.Ref{diag.RFC(9989, "4.4")}}
 	forwardPasses = &diag.Kind{ID: "WHATIF-FORWARD-PASSES", Status: diag.Pass, Since: "0.2",
-		Args: []string{"after", "by"}, Refs: []diag.Ref{diag.RFC(7960, "3.2")}}
+		Args: []string{"by"}, Refs: []diag.Ref{diag.RFC(7960, "3.2")}}
 	passes = &diag.Kind{ID: "WHATIF-PASSES", Status: diag.Pass, Since: "0.2",
 		Args: []string{"what", "before", "after"}, Refs: []diag.Ref{diag.RFC(9989, "4.4")}}
 )
@@ -185,8 +185,14 @@ func undecided(j *diag.Job, o *Outcome) {
 
 // compare reports what the supposition changes.
 func compare(j *diag.Job, m *facts.Mail, before, after *Outcome) {
-	if after.state == open {
+	// With a question open that does not decide whether it passes, whether something
+	// is lost is open still.
+	if after.state == open || len(after.unknown) > 0 {
 		undecided(j, after)
+		return
+	}
+	if after.state == fails && before.state == open {
+		undecided(j, before) // whether it is the change that breaks it
 		return
 	}
 	what, owner := "records", diag.Nobody
@@ -215,7 +221,7 @@ func compare(j *diag.Job, m *facts.Mail, before, after *Outcome) {
 				lost = append(lost, p)
 			}
 		}
-		if len(lost) > 0 && len(after.unknown) == 0 && len(after.Passing) < len(before.Passing) {
+		if len(lost) > 0 && len(after.Passing) < len(before.Passing) {
 			f.Kind, f.Owner, f.Args["lost"] = weaker, owner, lost
 		}
 	}
@@ -228,7 +234,7 @@ func forwarded(j *diag.Job, o *Outcome) {
 	case open:
 		undecided(j, o)
 	case vouched:
-		j.Report(diag.Finding{Kind: forwardPasses, Subject: subject(j.Target), Args: diag.Args{"after": o.words(), "by": o.Passing}})
+		j.Report(diag.Finding{Kind: forwardPasses, Subject: subject(j.Target), Args: diag.Args{"by": o.Passing}})
 	default:
 		j.Report(diag.Finding{Kind: forwardFails, Subject: subject(j.Target), Args: diag.Args{"after": o.words()}})
 	}
