@@ -124,14 +124,11 @@ var stranger = netip.AddrFrom4([4]byte{240, 0, 0, 1})
 
 // forward is the mail as a plain forwarder passes it on: unchanged, with the same
 // Return-Path, from its own address. A forwarder that rewrites the Return-Path (SRS)
-// passes SPF for its own domain, which is not the From domain: DMARC comes out the
-// same.
+// passes SPF for its own domain, which is not the From domain, and so does the HELO
+// name that SPF judges where the Return-Path is null: DMARC comes out the same.
 func forward(t *diag.Target) facts.MailAsk {
 	ask := facts.MailAskOf(t)
 	ask.IP = stranger
-	if t.NullSender {
-		ask.NoMailFrom = true // SPF would judge the forwarder's own name
-	}
 	return ask
 }
 

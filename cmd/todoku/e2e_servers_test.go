@@ -57,6 +57,8 @@ func program(t *testing.T, name string) string {
 		pkg = "ldnsutils"
 	case strings.HasPrefix(name, "opendkim-"):
 		pkg = "opendkim-tools"
+	case name == "arcsign":
+		pkg = "python3-dkim python3-authres"
 	}
 	t.Fatalf("%s is not installed: apt-get install %s (.ci/run does)", name, pkg)
 	return ""
