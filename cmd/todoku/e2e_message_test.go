@@ -414,21 +414,21 @@ func TestE2EMail(t *testing.T) {
 		client           netip.Addr
 		helo, mail       string
 		spf, dkim, dmarc string
-		id               string
+		id, signature    string
 	}{
-		{"as delivered", shopAddr, "mail.shop.test", wire, "pass", "pass", "pass", "DMARC-MESSAGE-PASS"},
-		{"a footer added by a list", listAddr, "mail.lists.test", header + "\r\n\r\n" + body + "_______________\r\nshop mailing list\r\n", "fail", "fail", "fail", "DMARC-MESSAGE-FAIL"},
-		{"a tag in the subject", listAddr, "mail.lists.test", strings.Replace(wire, "Subject: ", "Subject: [shop] ", 1), "fail", "fail", "fail", "DMARC-MESSAGE-FAIL"},
-		{"forwarded as it is", listAddr, "mail.lists.test", wire, "fail", "pass", "pass", "DMARC-MESSAGE-PASS"},
-		{"8bit written anew by postfix", shopAddr, "mail.shop.test", sign(false), "pass", "fail", "pass", "DMARC-MESSAGE-PASS"},
+		{"as delivered", shopAddr, "mail.shop.test", wire, "pass", "pass", "pass", "DMARC-MESSAGE-PASS", "SIGNATURE-OK"},
+		{"a footer added by a list", listAddr, "mail.lists.test", header + "\r\n\r\n" + body + "_______________\r\nshop mailing list\r\n", "fail", "fail", "fail", "DMARC-MESSAGE-FAIL", "SIGNATURE-FOOTER-ADDED"},
+		{"a tag in the subject", listAddr, "mail.lists.test", strings.Replace(wire, "Subject: ", "Subject: [shop] ", 1), "fail", "fail", "fail", "DMARC-MESSAGE-FAIL", "SIGNATURE-SUBJECT-TAGGED"},
+		{"forwarded as it is", listAddr, "mail.lists.test", wire, "fail", "pass", "pass", "DMARC-MESSAGE-PASS", "SIGNATURE-OK"},
+		{"8bit written anew by postfix", shopAddr, "mail.shop.test", sign(false), "pass", "fail", "pass", "DMARC-MESSAGE-PASS", "SIGNATURE-RECODED"},
 	} {
 		mail := take(tt.client, tt.helo, tt.mail)
 		if strings.Contains(tt.name, "anew") && !strings.Contains(mail, "quoted-printable") {
 			t.Errorf("%s: postfix did not write it anew:\n%s", tt.name, mail)
 		}
 		v := judgeMail(t, mail, dns...)
-		if v.result["spf shop.test"] != tt.spf || v.result["dkim shop.test"] != tt.dkim || v.dmarc.Result != tt.dmarc || v.finding(tt.id) == nil {
-			t.Errorf("%s: %v, DMARC %s; expected SPF %s, DKIM %s, DMARC %s; findings %q\n%s", tt.name, v.result, v.dmarc.Result, tt.spf, tt.dkim, tt.dmarc, v.report.ids(), mail)
+		if v.result["spf shop.test"] != tt.spf || v.result["dkim shop.test"] != tt.dkim || v.dmarc.Result != tt.dmarc || v.finding(tt.id) == nil || v.finding(tt.signature) == nil {
+			t.Errorf("%s: %v, DMARC %s; expected SPF %s, DKIM %s, DMARC %s, %s and %s; findings %q\n%s", tt.name, v.result, v.dmarc.Result, tt.spf, tt.dkim, tt.dmarc, tt.id, tt.signature, v.report.ids(), mail)
 		}
 		// The real opendkim of the receiver found the same of the signature.
 		if v.said.By != "mx.customer.test" || v.said.Agrees == nil || !*v.said.Agrees || v.finding("CLAIMS-AGREE") == nil ||
@@ -460,12 +460,13 @@ func TestE2EMail(t *testing.T) {
 		{"Mail::DKIM, then dkimpy", twice, 2},
 	} {
 		v := judgeMail(t, take(listAddr, "mail.lists.test", tt.mail), dns...)
-		if n := vouched(v); n != tt.sets || v.dmarc.Result != "pass" {
-			t.Errorf("%s: %d sets whose seals hold, expected %d; DMARC %s\n%s", tt.name, n, tt.sets, v.dmarc.Result, tt.mail)
+		if n := vouched(v); n != tt.sets || v.dmarc.Result != "pass" || v.finding("ARC-PASS") == nil {
+			t.Errorf("%s: %d sets whose seals hold, expected %d; DMARC %s; findings %q\n%s", tt.name, n, tt.sets, v.dmarc.Result, v.report.ids(), tt.mail)
 		}
 		broken := strings.Replace(tt.mail, "Danke", "danke", 1)
-		if n := vouched(judgeMail(t, take(listAddr, "mail.lists.test", broken), dns...)); n != 0 {
-			t.Errorf("%s: %d sets hold although the body was changed", tt.name, n)
+		v = judgeMail(t, take(listAddr, "mail.lists.test", broken), dns...)
+		if n := vouched(v); n != 0 || v.finding("ARC-CHANGED") == nil {
+			t.Errorf("%s: %d sets hold although the body was changed; findings %q", tt.name, n, v.report.ids())
 		}
 	}
 }
