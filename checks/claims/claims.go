@@ -241,7 +241,7 @@ func (c *claims) read() {
 			f.by, f.results, f.faults, f.inst, f.arc = p.AuthservID, p.Results, p.Faults, p.Instance, true
 		case h.Is("Received-SPF"):
 			p := authres.ParseSPF(text)
-			f.by, f.faults = p.Get("receiver"), p.Faults
+			f.by, f.faults = spfBy(p), p.Faults
 			f.results = []authres.Result{spfResult(p, len(text))}
 		default:
 			beside = beside && trace(h)
@@ -289,6 +289,19 @@ func trace(f *message.Field) bool {
 		}
 	}
 	return false
+}
+
+// spfBy is who wrote a Received-SPF field: the receiver's name, or, where it does not
+// say one, that before the colon of its comment: "(google.com: domain of …".
+func spfBy(p *authres.SPF) string {
+	if by := p.Get("receiver"); by != "" {
+		return by
+	}
+	name, _, ok := strings.Cut(p.Comment, ":")
+	if ok && len(name) < 254 && strings.Contains(name, ".") && !strings.ContainsAny(name, " \t\r\n@") {
+		return name
+	}
+	return ""
 }
 
 // spfResult is a Received-SPF field in the form of the others.
