@@ -54,6 +54,8 @@ var (
 		Args: []string{"domain", "provider"}, Key: []string{"domain"}, Refs: []diag.Ref{facts.Gmail}}
 	relaxed = &diag.Kind{ID: "ALIGN-RELAXED", Status: diag.Info, Since: "0.1",
 		Args: []string{"domains"}, Refs: []diag.Ref{diag.RFC(9989, "4.4")}}
+	keyGone = &diag.Kind{ID: "ALIGN-KEY-GONE-SINCE", Status: diag.Info, Since: "0.2",
+		Args: []string{"name"}, Refs: []diag.Ref{diag.RFC(9989, "4.4"), diag.RFC(6376, "3.1")}}
 	dkimOnly = &diag.Kind{ID: "ALIGN-DKIM-ONLY", Status: diag.Info, Since: "0.1",
 		Args: []string{"return_path", "spf"}, Refs: []diag.Ref{diag.RFC(9989, "4.4")}}
 	ok = &diag.Kind{ID: "ALIGN-OK", Status: diag.Pass, Since: "0.1",
@@ -67,7 +69,7 @@ var Check = &diag.Check{
 	Name: "alignment",
 	Docs: docs,
 	Kinds: []*diag.Kind{none, someServers, fromUnusable, undetermined, hostReturnPath, otherDomain, foreignFrom, dkimOther, strictMode, spfOnly, shared,
-		nowEnforced, enforcedUnsigned, relaxed, dkimOnly, ok, skipped},
+		nowEnforced, enforcedUnsigned, relaxed, keyGone, dkimOnly, ok, skipped},
 	Needs:        diag.Needs{IP: true},
 	Uses:         diag.Doors{DNS: true},
 	Requires:     []diag.AnyFact{facts.DMARC, facts.OrgDomain, facts.SPFResult, facts.DKIMKeys, facts.MailSignatures},
@@ -93,6 +95,7 @@ type leg struct {
 	state   state
 	why     string // a code: what is in the way, for no
 	unknown []*dnsq.Error
+	gone    string // the name of a key that is not in the DNS any more, if that is why it is unknown
 }
 
 type state byte
@@ -337,6 +340,11 @@ func (c *align) judge() {
 		c.Report(diag.Finding{Kind: k, Subject: c.from, Args: args})
 	}
 	defer c.sharedDomains()
+	if c.spf.state == yes && c.dkim.gone != "" && len(c.dkim.unknown) == 0 {
+		// It passes by SPF; that DKIM did not vouch for it then, nobody can say now.
+		report(keyGone, diag.Args{"name": c.dkim.gone})
+		return
+	}
 	if c.spf.state == unknown || c.dkim.state == unknown {
 		seen := map[dnsq.Question]bool{}
 		for _, e := range append(slices.Clone(c.spf.unknown), c.dkim.unknown...) {
@@ -346,7 +354,10 @@ func (c *align) judge() {
 					Args: diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}})
 			}
 		}
-		if len(seen) == 0 {
+		if len(seen) == 0 && c.dkim.gone != "" {
+			c.Report(diag.Finding{Kind: undetermined, Subject: c.from,
+				Args: diag.Args{"question": c.dkim.gone + " TXT", "reason": "gone-since"}})
+		} else if len(seen) == 0 {
 			c.Report(diag.Finding{Kind: undetermined, Subject: c.from,
 				Args: diag.Args{"question": dnsq.Q("_dmarc."+c.from, dnsq.TypeTXT).String(), "reason": string(dnsq.OverDue)}})
 		}

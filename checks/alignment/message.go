@@ -21,7 +21,7 @@ func (c *align) learnSignatures(mail *facts.Mail) error {
 		return err
 	}
 	best, rank := leg{aligned: dmarc.NotAligned, why: "unsigned"}, 0
-	for _, s := range auth.DKIM.Signatures {
+	for i, s := range auth.DKIM.Signatures {
 		if s.Domain == "" {
 			continue // a field that names no domain vouches for none
 		}
@@ -38,6 +38,9 @@ func (c *align) learnSignatures(mail *facts.Mail) error {
 			r, l.state = 5, yes
 		case s.RFC8301 == dkim.Pass:
 			r, l.state = 4, unknown
+		case auth.Gone[i] != "":
+			// The mail is old, and its key is not in the DNS of today.
+			r, l.state, l.gone = 4, unknown, s.Lookup.Name
 		case s.RFC8301 == dkim.TempError:
 			r, l.state = 4, unknown
 			if s.Lookup != nil && s.Lookup.Err != nil {

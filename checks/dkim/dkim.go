@@ -78,6 +78,8 @@ var (
 		Args: []string{"selector", "target"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "6.1.2"), diag.RFC(1034, "3.6.2")}}
 	noSelector = &diag.Kind{ID: "DKIM-NO-SELECTOR-FOUND", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
 		Args: []string{"count", "base"}, Refs: []diag.Ref{diag.RFC(8020, "2"), diag.RFC(6376, "3.1"), facts.Gmail}}
+	keyGone = &diag.Kind{ID: "DKIM-KEY-GONE-SINCE", Status: diag.Info, Since: "0.2",
+		Args: []string{"selector", "problem"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "3.1"), diag.RFC(6376, "6.1.2")}}
 	keyUnused = &diag.Kind{ID: "DKIM-KEY-UNUSED", Status: diag.Info, Owner: diag.DNSAdmin, Since: "0.1",
 		Args: []string{"selector", "problem"}, Key: bySelector, Refs: []diag.Ref{diag.RFC(6376, "3.6.1"), diag.RFC(6376, "3.1")}}
 	notNeeded = &diag.Kind{ID: "DKIM-NOT-NEEDED", Status: diag.Info, Since: "0.1",
@@ -108,9 +110,9 @@ var Check = &diag.Check{
 	Docs: docs,
 	Kinds: []*diag.Kind{keyMissing, targetMissing, notAKey, nameDoubled, nameMisplaced, keyRevoked, keySyntax, keyTooShort,
 		lastKeyRemoved, privateKey, keyMismatch, multipleKeys, hashUnknown, notForMail, selectorInvalid, undetermined, searchIncomplete, keyRemoved, keyReplaced, keyWeak, keyTooLong, testingOnly,
-		sha1Only, notStrict, cnameDangling, noSelector, keyUnused, notNeeded, wildcardKey, wildcardRevoked,
+		sha1Only, notStrict, cnameDangling, noSelector, keyGone, keyUnused, notNeeded, wildcardKey, wildcardRevoked,
 		wildcardTXT, byProvider, ed25519Only, obsoleteTag, keyMatches, ok, skipped},
-	Uses:         diag.Doors{DNS: true},
+	Uses:         diag.Doors{DNS: true, Clock: true},
 	Requires:     []diag.AnyFact{facts.DKIMKeys},
 	Run:          run,
 	Undetermined: undetermined,
@@ -222,6 +224,12 @@ func (c *run1) own(name string) bool {
 // has to have a usable key.
 func (c *run1) judgeNamed(k *facts.DKIMKey) {
 	r := k.Result
+	if m := facts.MailOf(c.Target); m != nil && !m.DNSThen(c.Now(), m.Clock) && r.Status != dkim.Invalid && r.Status != dkim.Undetermined && !r.Usable() {
+		// The mail that names the selector is old: its key may have been replaced
+		// since, as it should be.
+		c.report(keyGone, r, diag.Args{"problem": c.problem(r)})
+		return
+	}
 	switch r.Status {
 	case dkim.Invalid:
 		// RFC 6376 §3.1: selectors are labels, for they become a part of a name.

@@ -91,7 +91,12 @@ func (c *run1) messageOpen(v *facts.MailDMARC) {
 		c.report(diag.Finding{Kind: undetermined, Subject: c.from, Unknown: v.Unknown,
 			Args: diag.Args{"question": e.Question.String(), "reason": string(e.Reason)}})
 	}
-	if len(v.Unknown) == 0 {
+	switch {
+	case len(v.Unknown) > 0:
+	case len(v.Gone) > 0:
+		// A signature could have vouched for the mail, with the key of then.
+		c.report(diag.Finding{Kind: undetermined, Subject: c.from, Args: diag.Args{"question": v.Gone[0] + " TXT", "reason": "gone-since"}})
+	default:
 		// SPF could vouch for the mail, if it were known who sent it, and for which
 		// Return-Path: a copy of sent mail has neither.
 		args := diag.Args{"question": "sending-address", "reason": "not-known"}

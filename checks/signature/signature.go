@@ -243,35 +243,10 @@ func (c *run1) weigh(s *sig) {
 	case s.RFC8301 == dkim.TempError:
 		s.state = open
 	default:
-		if s.gone = c.goneSince(s); s.gone != "" {
+		if s.gone = c.auth.Gone[s.at]; s.gone != "" {
 			s.state = open
 		}
 	}
-}
-
-// goneSince says why the DNS of today cannot judge a signature of an old mail; ""
-// if it can, or the mail is not old.
-func (c *run1) goneSince(s *sig) string {
-	if s.Has(dkim.ReasonExpired) && c.mail.ClockFrom == "now" {
-		// When it was received is not known; it was good until then.
-		return "expired"
-	}
-	if c.mail.DNSThen(c.Now(), s.Time) {
-		return ""
-	}
-	for _, r := range s.Reasons {
-		switch r {
-		case dkim.ReasonKeyMissing:
-			return "key-missing"
-		case dkim.ReasonKeyRevoked:
-			return "key-revoked"
-		case dkim.ReasonKeySyntax, dkim.ReasonKeyType, dkim.ReasonKeyHash, dkim.ReasonKeyService, dkim.ReasonStrict:
-			return "key-unusable"
-		case dkim.ReasonHeader:
-			return "key-other"
-		}
-	}
-	return ""
 }
 
 // headerBroken reports whether the header is known to be the fault: an RSA

@@ -53,6 +53,9 @@ type MailAuth struct {
 	// Header is the header as the signatures see it; indices of DKIM and ARC count
 	// in it, as in Mail.Header.
 	Header *dkim.Header
+	// Gone says for each of DKIM.Signatures why the DNS of today cannot judge it:
+	// see [Mail.KeyGone].
+	Gone []string
 }
 
 // MailSignatures is the fact: the DKIM signatures and the ARC sets of a message,
@@ -77,6 +80,9 @@ var MailSignatures = &diag.Fact[*Mail, *MailAuth]{
 		}()
 		out.DKIM = sigs.Finish(ctx)
 		<-done
+		for _, v := range out.DKIM.Signatures {
+			out.Gone = append(out.Gone, m.KeyGone(w.Now(), v))
+		}
 		return out, nil
 	},
 }
@@ -140,6 +146,9 @@ type MailDMARC struct {
 	// Unknown are the questions without an answer that Result hangs on, if it is
 	// temperror.
 	Unknown []*dnsq.Error
+	// Gone are the names of keys that signed the mail, which is old, and that are
+	// not in the DNS of today.
+	Gone []string
 }
 
 // MailVerdict is the fact: DMARC for a message (RFC 9989 §5.3, RFC 7489 §6.6.2).
@@ -187,12 +196,22 @@ var MailVerdict = &diag.Fact[MailAsk, *MailDMARC]{
 			if s.RFC8301 == dkim.TempError && s.Lookup != nil && s.Lookup.Err != nil {
 				out.Unknown = append(out.Unknown, s.Lookup.Err)
 			}
+			if auth.Gone[i] != "" {
+				// Whether it passed then is not known, and the key of today does not
+				// tell.
+				id.Result = string(spf.TempError)
+			}
 			out.Identifiers = append(out.Identifiers, id)
 		}
 		if out.Policy, err = DMARC.Of(ctx, w, a.From); err != nil {
 			return nil, err
 		}
 		out.align(ctx, w, a.From)
+		for _, id := range out.Identifiers {
+			if i := id.Signature; i >= 0 && auth.Gone[i] != "" && id.Aligned != dmarc.NotAligned {
+				out.Gone = append(out.Gone, auth.DKIM.Signatures[i].Lookup.Name)
+			}
+		}
 		out.judge(a)
 		return out, nil
 	},

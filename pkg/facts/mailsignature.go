@@ -146,6 +146,42 @@ func (m *Mail) DNSThen(now, signed time.Time) bool {
 	return at.IsZero() || now.Sub(at) <= KeepsKeys
 }
 
+// KeyGone says why the DNS at now cannot judge a signature of an old mail: what is
+// there in place of the key that signed it. "" if it can, if the mail is not old,
+// or if the signature is broken whatever the key is.
+//
+//	key-missing, key-revoked  the key is there no more
+//	key-unusable              what is there does not serve for the signature
+//	key-other                 the key does not fit; of Ed25519, or the header was changed
+//	expired                   x= is over, and the mail does not say when it was received
+func (m *Mail) KeyGone(now time.Time, v *dkim.Verification) string {
+	if v.Cryptographic == dkim.Pass || v.Fault() != nil || v.BodyMatch != dkim.Matches || v.HeaderMatch == dkim.Mismatches && v.Signed != nil {
+		return ""
+	}
+	if v.Has(dkim.ReasonExpired) {
+		if m.ClockFrom == "now" {
+			return "expired"
+		}
+		return ""
+	}
+	if m.DNSThen(now, v.Time) {
+		return ""
+	}
+	for _, r := range v.Reasons {
+		switch r {
+		case dkim.ReasonKeyMissing:
+			return "key-missing"
+		case dkim.ReasonKeyRevoked:
+			return "key-revoked"
+		case dkim.ReasonKeySyntax, dkim.ReasonKeyType, dkim.ReasonKeyHash, dkim.ReasonKeyService, dkim.ReasonStrict:
+			return "key-unusable"
+		case dkim.ReasonHeader:
+			return "key-other"
+		}
+	}
+	return ""
+}
+
 // SignatureEvidence is a part of a signature field of the mail, by its octets in
 // the field as it went over the wire, CR LF and all, which is how package dkim
 // counts. end 0 is the whole field.
