@@ -6,12 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/todoku-mail/todoku/checks/signature"
 	"github.com/todoku-mail/todoku/pkg/checktest"
 	"github.com/todoku-mail/todoku/pkg/diag"
+	"github.com/todoku-mail/todoku/pkg/dkim"
 	"github.com/todoku-mail/todoku/pkg/dkim/dkimtest"
 	"github.com/todoku-mail/todoku/pkg/engine"
 	"github.com/todoku-mail/todoku/pkg/facts"
@@ -113,5 +115,49 @@ func TestSuite(t *testing.T) {
 				t.Log(checktest.Line(&cr.Findings[j]))
 			}
 		})
+	}
+}
+
+// Evidence points at the octets at fault, in the file as it is: with LF alone, with
+// CR LF, and with both.
+func TestPlaces(t *testing.T) {
+	key := dkimtest.Ed25519("shop")
+	s := dkimtest.Signer{Key: key, Domain: "shop.example", Selector: "s1", Header: dkim.Relaxed, Body: dkim.Relaxed}
+	good := s.Sign("From: a@shop.example\r\nTo: b@customer.example\r\n\r\nOne.\r\nTwo.\r\n")
+	zone := dkimtest.Zone{"s1._domainkey.shop.example": dkimtest.Record(key)}
+	run := func(mail string) *diag.CheckReport {
+		m, err := message.Read(bytes.NewReader([]byte(mail)), "mail.eml", message.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		rep := engine.Run(t.Context(), engine.Config{Checks: []*diag.Check{signature.Check}, Resolver: zone, Now: func() time.Time { return checktest.Clock }},
+			facts.MailTarget(m, facts.MailOptions{Today: checktest.Clock}))
+		return &rep.Checks[0]
+	}
+	for name, ends := range map[string]func(string) string{
+		"CRLF": func(s string) string { return s },
+		"LF":   func(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") },
+		"both": func(s string) string { return strings.Replace(s, "\r\n", "\n", 1) },
+	} {
+		// The third line of the field holds bh=.
+		bad := ends(strings.Replace(good, "bh=", "bh=!", 1))
+		c := run(bad)
+		if len(c.Findings) != 1 || c.Findings[0].Kind.ID != "SIGNATURE-SYNTAX" {
+			t.Fatalf("%s: %v", name, c.Findings)
+		}
+		e := c.Findings[0].Evidence[0]
+		if got := e.Text[e.Offset : e.Offset+e.Length]; got != "!" || e.Line != 3 || e.Name != "DKIM-Signature" || e.File != "mail.eml" {
+			t.Errorf("%s: %q at line %d of %s", name, got, e.Line, e.Name)
+		}
+		cut := ends(good + "___\r\nAdded.\r\n")
+		c = run(cut)
+		if len(c.Findings) != 1 || c.Findings[0].Kind.ID != "SIGNATURE-FOOTER-ADDED" {
+			t.Fatalf("%s: %v", name, c.Findings)
+		}
+		e = c.Findings[0].Evidence[0]
+		if want := 1 + strings.Count(cut[:strings.Index(cut, "___")], "\n"); e.Line != want || !strings.HasPrefix(e.Text, "___") || !strings.HasSuffix(e.Text, "Added.") {
+			t.Errorf("%s: %q at line %d, want %d", name, e.Text, e.Line, want)
+		}
 	}
 }
