@@ -51,25 +51,25 @@ var docs embed.FS
 
 // What the check can find.
 var (
-	noUnsubscribe = &diag.Kind{ID: "BULK-NO-UNSUBSCRIBE", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	noUnsubscribe = &diag.Kind{ID: "BULK-NO-UNSUBSCRIBE", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Refs: []diag.Ref{diag.RFC(2369, "3.2"), diag.RFC(8058, "3.1"), facts.Gmail, facts.Yahoo}}
-	syntax = &diag.Kind{ID: "BULK-UNSUBSCRIBE-SYNTAX", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	syntax = &diag.Kind{ID: "BULK-UNSUBSCRIBE-SYNTAX", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"problem"}, Refs: []diag.Ref{diag.RFC(2369, "2"), diag.RFC(8058, "3.1")}}
-	notHTTPS = &diag.Kind{ID: "BULK-UNSUBSCRIBE-NOT-HTTPS", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	notHTTPS = &diag.Kind{ID: "BULK-UNSUBSCRIBE-NOT-HTTPS", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"uri"}, Refs: []diag.Ref{diag.RFC(8058, "3.1"), facts.Gmail, facts.Yahoo}}
-	noOneClick = &diag.Kind{ID: "BULK-NO-ONE-CLICK", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	noOneClick = &diag.Kind{ID: "BULK-NO-ONE-CLICK", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"problem"}, Refs: []diag.Ref{diag.RFC(8058, "3.1"), facts.Gmail, facts.Yahoo}}
-	unsigned = &diag.Kind{ID: "BULK-UNSUBSCRIBE-UNSIGNED", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	unsigned = &diag.Kind{ID: "BULK-UNSUBSCRIBE-UNSIGNED", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"fields", "problem"}, Refs: []diag.Ref{diag.RFC(8058, "4"), diag.RFC(6376, "5.4")}}
-	undetermined = &diag.Kind{ID: "BULK-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
+	undetermined = &diag.Kind{ID: "BULK-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"question", "reason"}, Key: []string{"question"}, Refs: []diag.Ref{diag.RFC(8058, "4")}}
-	noVisible = &diag.Kind{ID: "BULK-NO-VISIBLE-LINK", Status: diag.Info, Since: "0.1",
+	noVisible = &diag.Kind{ID: "BULK-NO-VISIBLE-LINK", Status: diag.Info, Since: "0.2",
 		Refs: []diag.Ref{facts.Gmail, facts.Yahoo}}
-	fields = &diag.Kind{ID: "BULK-FIELDS", Status: diag.Info, Since: "0.1",
+	fields = &diag.Kind{ID: "BULK-FIELDS", Status: diag.Info, Since: "0.2",
 		Args: []string{"fields"}, Refs: []diag.Ref{diag.RFC(2919, "3"), diag.RFC(3834, "3.1.8"), diag.Page("Google: Feedback loop", "https://support.google.com/a/answer/6254652")}}
-	ok = &diag.Kind{ID: "BULK-OK", Status: diag.Pass, Since: "0.1",
+	ok = &diag.Kind{ID: "BULK-OK", Status: diag.Pass, Since: "0.2",
 		Args: []string{"signature"}, Refs: []diag.Ref{diag.RFC(8058, "3.1"), diag.RFC(8058, "4")}}
-	none = &diag.Kind{ID: "BULK-NONE", Status: diag.Skip, Since: "0.1",
+	none = &diag.Kind{ID: "BULK-NONE", Status: diag.Skip, Since: "0.2",
 		Args: []string{"why"}, Refs: []diag.Ref{facts.Gmail}}
 )
 

@@ -36,49 +36,49 @@ var (
 
 // What the check can find.
 var (
-	fromVisitor = &diag.Kind{ID: "FORM-FROM-VISITOR", Status: diag.Fail, Owner: diag.Developer, Since: "0.1",
+	fromVisitor = &diag.Kind{ID: "FORM-FROM-VISITOR", Status: diag.Fail, Owner: diag.Developer, Since: "0.2",
 		Args: []string{"from", "domain"}, Refs: []diag.Ref{diag.RFC(5322, "3.6.2"), gmailWeb, facts.Gmail}}
-	fromFreemail = &diag.Kind{ID: "FORM-FROM-FREEMAIL", Status: diag.Fail, Owner: diag.Developer, Since: "0.1",
+	fromFreemail = &diag.Kind{ID: "FORM-FROM-FREEMAIL", Status: diag.Fail, Owner: diag.Developer, Since: "0.2",
 		Args: []string{"from", "domain"}, Refs: []diag.Ref{diag.RFC(5322, "3.6.2"), facts.Gmail}}
-	fromHost = &diag.Kind{ID: "FORM-FROM-HOST-DOMAIN", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
+	fromHost = &diag.Kind{ID: "FORM-FROM-HOST-DOMAIN", Status: diag.Warn, Owner: diag.Developer, Since: "0.2",
 		Args: []string{"from", "host"}, Refs: []diag.Ref{facts.Gmail}}
-	fromServer = &diag.Kind{ID: "FORM-FROM-SERVER-NAME", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
+	fromServer = &diag.Kind{ID: "FORM-FROM-SERVER-NAME", Status: diag.Warn, Owner: diag.Developer, Since: "0.2",
 		Args: []string{"from"}, Refs: []diag.Ref{diag.RFC(5321, "2.3.5"), wpMail}}
-	otherCompany = &diag.Kind{ID: "FORM-OTHER-COMPANY", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
+	otherCompany = &diag.Kind{ID: "FORM-OTHER-COMPANY", Status: diag.Warn, Owner: diag.Developer, Since: "0.2",
 		Args: []string{"field", "address", "site"}, Key: []string{"field"}, Refs: []diag.Ref{diag.RFC(5322, "3.6.2"), facts.Gmail}}
-	wordpressReturnPath = &diag.Kind{ID: "FORM-WORDPRESS-RETURN-PATH", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
+	wordpressReturnPath = &diag.Kind{ID: "FORM-WORDPRESS-RETURN-PATH", Status: diag.Warn, Owner: diag.Developer, Since: "0.2",
 		Args: []string{"return_path", "host"}, Refs: []diag.Ref{wp69, diag.RFC(9989, "4.4.2")}}
-	returnPathHost = &diag.Kind{ID: "FORM-RETURN-PATH-HOST", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
+	returnPathHost = &diag.Kind{ID: "FORM-RETURN-PATH-HOST", Status: diag.Warn, Owner: diag.Developer, Since: "0.2",
 		Args: []string{"return_path", "host"}, Refs: []diag.Ref{phpMail, diag.RFC(9989, "4.4.2")}}
-	wordpressSPF = &diag.Kind{ID: "FORM-WORDPRESS-SPF", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+	wordpressSPF = &diag.Kind{ID: "FORM-WORDPRESS-SPF", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"domain", "ip", "spf"}, Refs: []diag.Ref{wp69, diag.RFC(7208, "2.4")}}
-	pluginUnused = &diag.Kind{ID: "FORM-SMTP-PLUGIN-UNUSED", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
+	pluginUnused = &diag.Kind{ID: "FORM-SMTP-PLUGIN-UNUSED", Status: diag.Warn, Owner: diag.Developer, Since: "0.2",
 		Refs: []diag.Ref{phpMail}}
-	pluginFrom = &diag.Kind{ID: "FORM-SMTP-PLUGIN-FROM", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
+	pluginFrom = &diag.Kind{ID: "FORM-SMTP-PLUGIN-FROM", Status: diag.Warn, Owner: diag.Developer, Since: "0.2",
 		Args: []string{"from", "account"}, Refs: []diag.Ref{diag.RFC(9989, "4.4"), facts.Gmail}}
-	serverName = &diag.Kind{ID: "FORM-SERVER-NAME", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
+	serverName = &diag.Kind{ID: "FORM-SERVER-NAME", Status: diag.Warn, Owner: diag.Developer, Since: "0.2",
 		Args: []string{"where", "name"}, Key: []string{"where"}, Refs: []diag.Ref{diag.RFC(5322, "3.6.4"), diag.RFC(5321, "4.1.4")}}
-	replyAbused = &diag.Kind{ID: "FORM-REPLY-ABUSED", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
+	replyAbused = &diag.Kind{ID: "FORM-REPLY-ABUSED", Status: diag.Warn, Owner: diag.Developer, Since: "0.2",
 		Args: []string{"where"}, Refs: []diag.Ref{diag.RFC(3834, "6"), facts.Gmail}}
-	replyQuotes = &diag.Kind{ID: "FORM-REPLY-QUOTES-VISITOR", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
+	replyQuotes = &diag.Kind{ID: "FORM-REPLY-QUOTES-VISITOR", Status: diag.Warn, Owner: diag.Developer, Since: "0.2",
 		Refs: []diag.Ref{diag.RFC(3834, "6"), facts.Gmail}}
-	replyUnmarked = &diag.Kind{ID: "FORM-REPLY-UNMARKED", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
+	replyUnmarked = &diag.Kind{ID: "FORM-REPLY-UNMARKED", Status: diag.Warn, Owner: diag.Developer, Since: "0.2",
 		Refs: []diag.Ref{diag.RFC(3834, "3.1.7"), diag.RFC(3834, "5")}}
-	noticeUnmarked = &diag.Kind{ID: "FORM-NOTICE-UNMARKED", Status: diag.Info, Since: "0.1",
+	noticeUnmarked = &diag.Kind{ID: "FORM-NOTICE-UNMARKED", Status: diag.Info, Since: "0.2",
 		Refs: []diag.Ref{diag.RFC(3834, "5")}}
-	defaultAddress = &diag.Kind{ID: "FORM-DEFAULT-ADDRESS", Status: diag.Info, Since: "0.1",
+	defaultAddress = &diag.Kind{ID: "FORM-DEFAULT-ADDRESS", Status: diag.Info, Since: "0.2",
 		Args: []string{"from"}, Refs: []diag.Ref{wpMail, wp69}}
-	messageIDHost = &diag.Kind{ID: "FORM-MESSAGE-ID-HOST", Status: diag.Info, Since: "0.1",
+	messageIDHost = &diag.Kind{ID: "FORM-MESSAGE-ID-HOST", Status: diag.Info, Since: "0.2",
 		Args: []string{"name", "host"}, Refs: []diag.Ref{diag.RFC(5322, "3.6.4")}}
-	recognized = &diag.Kind{ID: "FORM-RECOGNIZED", Status: diag.Info, Since: "0.1",
+	recognized = &diag.Kind{ID: "FORM-RECOGNIZED", Status: diag.Info, Since: "0.2",
 		Args: []string{"programs", "role", "signs"}, Refs: []diag.Ref{wpMail}}
-	looksLike = &diag.Kind{ID: "FORM-LOOKS-LIKE", Status: diag.Info, Since: "0.1",
+	looksLike = &diag.Kind{ID: "FORM-LOOKS-LIKE", Status: diag.Info, Since: "0.2",
 		Args: []string{"programs", "role", "signs"}, Refs: []diag.Ref{wpMail}}
-	ok = &diag.Kind{ID: "FORM-OK", Status: diag.Pass, Since: "0.1",
+	ok = &diag.Kind{ID: "FORM-OK", Status: diag.Pass, Since: "0.2",
 		Refs: []diag.Ref{facts.Gmail}}
-	none = &diag.Kind{ID: "FORM-NONE", Status: diag.Skip, Since: "0.1",
+	none = &diag.Kind{ID: "FORM-NONE", Status: diag.Skip, Since: "0.2",
 		Args: []string{"why"}, Refs: []diag.Ref{wpMail}}
-	undetermined = &diag.Kind{ID: "FORM-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
+	undetermined = &diag.Kind{ID: "FORM-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"question", "reason"}, Key: []string{"question"}, Refs: []diag.Ref{diag.RFC(9989, "4.4")}}
 )
 

@@ -66,35 +66,35 @@ var (
 	encodingForm   = kind("FORMAT-ENCODING-FORM", diag.Info, diag.Developer, diag.RFC(2047, "2"), diag.RFC(2045, "6.7"))
 	cut            = kind("FORMAT-CUT", diag.Info, diag.Nobody, diag.RFC(2046, "5.1.1"))
 
-	dateFuture = &diag.Kind{ID: "FORMAT-DATE-FUTURE", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.1",
+	dateFuture = &diag.Kind{ID: "FORMAT-DATE-FUTURE", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"duration"}, Refs: []diag.Ref{diag.RFC(5322, "3.6.1"), facts.Yahoo}}
-	dateAhead = &diag.Kind{ID: "FORMAT-DATE-AHEAD", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	dateAhead = &diag.Kind{ID: "FORMAT-DATE-AHEAD", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"duration"}, Refs: []diag.Ref{diag.RFC(5322, "3.3"), diag.RFC(5322, "3.6.1")}}
-	datePast = &diag.Kind{ID: "FORMAT-DATE-PAST", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	datePast = &diag.Kind{ID: "FORMAT-DATE-PAST", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"duration"}, Refs: []diag.Ref{diag.RFC(5322, "3.6.1"), facts.Yahoo}}
-	idHost = &diag.Kind{ID: "FORMAT-MESSAGE-ID-HOST", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	idHost = &diag.Kind{ID: "FORMAT-MESSAGE-ID-HOST", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"host"}, Refs: []diag.Ref{diag.RFC(5322, "3.6.4")}}
-	blocked = &diag.Kind{ID: "FORMAT-BLOCKED-ATTACHMENT", Status: diag.Fail, Owner: diag.Developer, Since: "0.1",
+	blocked = &diag.Kind{ID: "FORMAT-BLOCKED-ATTACHMENT", Status: diag.Fail, Owner: diag.Developer, Since: "0.2",
 		Args: []string{"receivers"}, Refs: []diag.Ref{
 			diag.Page("Google: File types blocked in Gmail", "https://support.google.com/mail/answer/6590"),
 			diag.Page("Microsoft: Anti-malware protection", "https://learn.microsoft.com/defender-office-365/anti-malware-protection-about")}}
-	freemail = &diag.Kind{ID: "FORMAT-FREEMAIL-FROM", Status: diag.Fail, Owner: diag.Developer, Since: "0.1",
+	freemail = &diag.Kind{ID: "FORMAT-FREEMAIL-FROM", Status: diag.Fail, Owner: diag.Developer, Since: "0.2",
 		Args: []string{"policy"}, Refs: []diag.Ref{facts.Gmail, diag.RFC(9989, "5.3")}}
-	notYet = &diag.Kind{ID: "FORMAT-NOT-YET", Status: diag.Info, Owner: diag.Developer, Since: "0.1",
+	notYet = &diag.Kind{ID: "FORMAT-NOT-YET", Status: diag.Info, Owner: diag.Developer, Since: "0.2",
 		Args: []string{"field"}, Key: []string{"field"}, Refs: []diag.Ref{diag.RFC(6409, "8.1"), diag.RFC(6409, "8.2")}}
-	formMail = &diag.Kind{ID: "FORMAT-FORM-MAIL", Status: diag.Info, Since: "0.1",
+	formMail = &diag.Kind{ID: "FORMAT-FORM-MAIL", Status: diag.Info, Since: "0.2",
 		Args: []string{"field"}, Key: []string{"field"}, Refs: []diag.Ref{diag.RFC(5322, "3.6")}}
-	freemailUnknown = &diag.Kind{ID: "FORMAT-FREEMAIL-UNKNOWN", Status: diag.Inconclusive, Harmless: true, Since: "0.1",
+	freemailUnknown = &diag.Kind{ID: "FORMAT-FREEMAIL-UNKNOWN", Status: diag.Inconclusive, Harmless: true, Since: "0.2",
 		Refs: []diag.Ref{facts.Gmail}}
-	imitates = &diag.Kind{ID: "FORMAT-NAME-IMITATES", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
+	imitates = &diag.Kind{ID: "FORMAT-NAME-IMITATES", Status: diag.Warn, Owner: diag.Developer, Since: "0.2",
 		Args: []string{"name", "address"}, Refs: []diag.Ref{facts.Gmail}}
-	replyElsewhere = &diag.Kind{ID: "FORMAT-REPLY-TO-ELSEWHERE", Status: diag.Info, Since: "0.1",
+	replyElsewhere = &diag.Kind{ID: "FORMAT-REPLY-TO-ELSEWHERE", Status: diag.Info, Since: "0.2",
 		Args: []string{"from"}, Refs: []diag.Ref{diag.RFC(5322, "3.6.2")}}
-	replyUnreachable = &diag.Kind{ID: "FORMAT-REPLY-TO-UNREACHABLE", Status: diag.Warn, Owner: diag.Developer, Since: "0.1",
+	replyUnreachable = &diag.Kind{ID: "FORMAT-REPLY-TO-UNREACHABLE", Status: diag.Warn, Owner: diag.Developer, Since: "0.2",
 		Refs: []diag.Ref{diag.RFC(5321, "5.1"), diag.RFC(7505, "3")}}
-	ok = &diag.Kind{ID: "FORMAT-OK", Status: diag.Pass, Since: "0.1",
+	ok = &diag.Kind{ID: "FORMAT-OK", Status: diag.Pass, Since: "0.2",
 		Refs: []diag.Ref{diag.RFC(5322, "3.6")}}
-	undetermined = &diag.Kind{ID: "FORMAT-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
+	undetermined = &diag.Kind{ID: "FORMAT-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"question", "reason"}, Key: []string{"question"}, Refs: []diag.Ref{diag.RFC(9989, "5.3")}}
 )
 

@@ -26,17 +26,17 @@ var about = diag.Page("todoku: waivers", "https://github.com/todoku-mail/todoku#
 // What the check can find. Everything is keyed by the waiver: two of one subject
 // are two findings.
 var (
-	expired = &diag.Kind{ID: "GATE-WAIVER-EXPIRED", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	expired = &diag.Kind{ID: "GATE-WAIVER-EXPIRED", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"waiver", "expires", "reason"}, Key: []string{"waiver"}, Refs: []diag.Ref{about}}
-	unused = &diag.Kind{ID: "GATE-WAIVER-UNUSED", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	unused = &diag.Kind{ID: "GATE-WAIVER-UNUSED", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"waiver", "expires", "reason"}, Key: []string{"waiver"}, Refs: []diag.Ref{about}}
-	farOff = &diag.Kind{ID: "GATE-WAIVER-FAR-OFF", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	farOff = &diag.Kind{ID: "GATE-WAIVER-FAR-OFF", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"waiver", "expires", "days"}, Key: []string{"waiver"}, Refs: []diag.Ref{about}}
-	ending = &diag.Kind{ID: "GATE-WAIVER-ENDING", Status: diag.Info, Since: "0.1",
+	ending = &diag.Kind{ID: "GATE-WAIVER-ENDING", Status: diag.Info, Since: "0.2",
 		Args: []string{"waiver", "expires", "days"}, Key: []string{"waiver"}, Refs: []diag.Ref{about}}
-	inForce = &diag.Kind{ID: "GATE-WAIVER-IN-FORCE", Status: diag.Pass, Since: "0.1",
+	inForce = &diag.Kind{ID: "GATE-WAIVER-IN-FORCE", Status: diag.Pass, Since: "0.2",
 		Args: []string{"waiver", "expires", "findings"}, Key: []string{"waiver"}, Refs: []diag.Ref{about}}
-	undetermined = &diag.Kind{ID: "GATE-UNDETERMINED", Status: diag.Inconclusive, Harmless: true, Since: "0.1",
+	undetermined = &diag.Kind{ID: "GATE-UNDETERMINED", Status: diag.Inconclusive, Harmless: true, Since: "0.2",
 		Args: []string{"question", "reason"}, Key: []string{"question"}, Refs: []diag.Ref{about}}
 )
 

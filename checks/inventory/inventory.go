@@ -31,29 +31,29 @@ var docs embed.FS
 
 // What the check can find.
 var (
-	parkedSPF = &diag.Kind{ID: "INV-PARKED-SPF", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+	parkedSPF = &diag.Kind{ID: "INV-PARKED-SPF", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"found"}, Refs: []diag.Ref{diag.RFC(7208, "10.1.2"), diag.RFC(7208, "5.1")}}
-	parkedDMARC = &diag.Kind{ID: "INV-PARKED-DMARC", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+	parkedDMARC = &diag.Kind{ID: "INV-PARKED-DMARC", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"policy"}, Refs: []diag.Ref{diag.RFC(9989, "4.7"), diag.RFC(9989, "4.10.1")}}
-	parkedKey = &diag.Kind{ID: "INV-PARKED-KEY", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+	parkedKey = &diag.Kind{ID: "INV-PARKED-KEY", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"selector"}, Key: []string{"selector"}, Refs: []diag.Ref{diag.RFC(6376, "3.6.1"), diag.RFC(9989, "4.4")}}
-	parkedMX = &diag.Kind{ID: "INV-PARKED-MX", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+	parkedMX = &diag.Kind{ID: "INV-PARKED-MX", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"hosts"}, Refs: []diag.Ref{diag.RFC(7505, "3")}}
-	parkedOK = &diag.Kind{ID: "INV-PARKED-OK", Status: diag.Pass, Since: "0.1",
+	parkedOK = &diag.Kind{ID: "INV-PARKED-OK", Status: diag.Pass, Since: "0.2",
 		Refs: []diag.Ref{diag.RFC(7208, "10.1.2"), diag.RFC(9989, "4.7")}}
-	notInSPF = &diag.Kind{ID: "INV-PROVIDER-NOT-IN-SPF", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+	notInSPF = &diag.Kind{ID: "INV-PROVIDER-NOT-IN-SPF", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"provider"}, Key: []string{"provider"}, Refs: []diag.Ref{diag.RFC(7208, "5.2")}}
-	undeclared = &diag.Kind{ID: "INV-PROVIDER-UNDECLARED", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+	undeclared = &diag.Kind{ID: "INV-PROVIDER-UNDECLARED", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"term", "provider"}, Key: []string{"term"}, Refs: []diag.Ref{diag.RFC(7208, "5.2"), diag.RFC(7208, "11.4")}}
-	address = &diag.Kind{ID: "INV-ADDRESS-UNDECLARED", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+	address = &diag.Kind{ID: "INV-ADDRESS-UNDECLARED", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"term"}, Key: []string{"term"}, Refs: []diag.Ref{diag.RFC(7208, "5.6"), diag.RFC(7208, "11.4")}}
-	demanded = &diag.Kind{ID: "INV-DMARC-DEMANDED", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.1",
+	demanded = &diag.Kind{ID: "INV-DMARC-DEMANDED", Status: diag.Fail, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"receivers"}, Refs: demands()}
-	ok = &diag.Kind{ID: "INV-OK", Status: diag.Pass, Since: "0.1",
+	ok = &diag.Kind{ID: "INV-OK", Status: diag.Pass, Since: "0.2",
 		Refs: []diag.Ref{diag.RFC(7208, "5.2")}}
-	skipped = &diag.Kind{ID: "INV-SKIPPED", Status: diag.Skip, Since: "0.1",
+	skipped = &diag.Kind{ID: "INV-SKIPPED", Status: diag.Skip, Since: "0.2",
 		Args: []string{"missing"}, Refs: []diag.Ref{diag.RFC(7208, "4.5")}}
-	undetermined = &diag.Kind{ID: "INV-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
+	undetermined = &diag.Kind{ID: "INV-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"question", "reason"}, Key: []string{"question"}, Refs: []diag.Ref{diag.RFC(7208, "4.4")}}
 )
 

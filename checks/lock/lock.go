@@ -27,27 +27,27 @@ var docs embed.FS
 // What the check can find. What came and went is part of a finding's key: who has
 // accepted one move of a provider has not accepted the next.
 var (
-	gone = &diag.Kind{ID: "LOCK-PROVIDER-GONE", Status: diag.Fail, Owner: diag.Provider, Since: "0.1",
+	gone = &diag.Kind{ID: "LOCK-PROVIDER-GONE", Status: diag.Fail, Owner: diag.Provider, Since: "0.2",
 		Args: []string{"name", "type"}, Key: []string{"name", "type"}, Refs: []diag.Ref{diag.RFC(7208, "5.2"), diag.RFC(6376, "3.6.1")}}
-	networks = &diag.Kind{ID: "LOCK-PROVIDER-NETWORKS", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+	networks = &diag.Kind{ID: "LOCK-PROVIDER-NETWORKS", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"name", "added", "removed"}, Key: []string{"name", "added", "removed"}, Refs: []diag.Ref{diag.RFC(7208, "5.2"), diag.RFC(7208, "11.4")}}
-	key = &diag.Kind{ID: "LOCK-PROVIDER-KEY", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+	key = &diag.Kind{ID: "LOCK-PROVIDER-KEY", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"selector", "name", "was", "now"}, Key: []string{"selector", "now"}, Refs: []diag.Ref{diag.RFC(6376, "3.6.2"), diag.RFC(6376, "3.1")}}
-	mx = &diag.Kind{ID: "LOCK-PROVIDER-MX", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+	mx = &diag.Kind{ID: "LOCK-PROVIDER-MX", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"host", "added", "removed"}, Key: []string{"host", "added", "removed"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
-	addresses = &diag.Kind{ID: "LOCK-SPF-ADDRESSES", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+	addresses = &diag.Kind{ID: "LOCK-SPF-ADDRESSES", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"name", "added", "removed"}, Key: []string{"name", "added", "removed"}, Refs: []diag.Ref{diag.RFC(7208, "5.3"), diag.RFC(7208, "5.4")}}
-	noEntry = &diag.Kind{ID: "LOCK-NO-ENTRY", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.1",
+	noEntry = &diag.Kind{ID: "LOCK-NO-ENTRY", Status: diag.Warn, Owner: diag.DNSAdmin, Since: "0.2",
 		Refs: []diag.Ref{diag.RFC(7208, "5.2")}}
-	rewritten = &diag.Kind{ID: "LOCK-PROVIDER-REWRITTEN", Status: diag.Info, Since: "0.1",
+	rewritten = &diag.Kind{ID: "LOCK-PROVIDER-REWRITTEN", Status: diag.Info, Since: "0.2",
 		Args: []string{"name"}, Key: []string{"name"}, Refs: []diag.Ref{diag.RFC(7208, "5.2")}}
-	own = &diag.Kind{ID: "LOCK-OWN-CHANGED", Status: diag.Info, Since: "0.1",
+	own = &diag.Kind{ID: "LOCK-OWN-CHANGED", Status: diag.Info, Since: "0.2",
 		Args: []string{"name", "type"}, Key: []string{"name", "type"}, Refs: []diag.Ref{diag.RFC(7208, "3")}}
-	ok = &diag.Kind{ID: "LOCK-OK", Status: diag.Pass, Since: "0.1",
+	ok = &diag.Kind{ID: "LOCK-OK", Status: diag.Pass, Since: "0.2",
 		Refs: []diag.Ref{diag.RFC(7208, "5.2")}}
-	skipped = &diag.Kind{ID: "LOCK-SKIPPED", Status: diag.Skip, Since: "0.1",
+	skipped = &diag.Kind{ID: "LOCK-SKIPPED", Status: diag.Skip, Since: "0.2",
 		Args: []string{"missing"}, Refs: []diag.Ref{diag.RFC(7208, "4.5")}}
-	undetermined = &diag.Kind{ID: "LOCK-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1",
+	undetermined = &diag.Kind{ID: "LOCK-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.2",
 		Args: []string{"question", "reason"}, Key: []string{"question"}, Refs: []diag.Ref{diag.RFC(7208, "4.4")}}
 )
 

@@ -44,7 +44,7 @@ var (
 		Args: []string{"hosts"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}
 	parked = &diag.Kind{ID: "MX-PARKED", Status: diag.Pass, Since: "0.1",
 		Refs: []diag.Ref{diag.RFC(7505, "3"), diag.RFC(7208, "10.1.2")}}
-	notNeeded = &diag.Kind{ID: "MX-NOT-NEEDED", Status: diag.Pass, Since: "0.1",
+	notNeeded = &diag.Kind{ID: "MX-NOT-NEEDED", Status: diag.Pass, Since: "0.2",
 		Refs: []diag.Ref{diag.RFC(7505, "3"), diag.RFC(5321, "5.1")}}
 	skipped = &diag.Kind{ID: "MX-SKIPPED", Status: diag.Skip, Since: "0.1",
 		Args: []string{"missing"}, Refs: []diag.Ref{diag.RFC(5321, "5.1")}}

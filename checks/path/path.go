@@ -29,33 +29,33 @@ var traceFields = diag.RFC(5321, "4.4")
 
 // What the check can find.
 var (
-	loop = &diag.Kind{ID: "PATH-LOOP", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.1",
+	loop = &diag.Kind{ID: "PATH-LOOP", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"from", "times"}, Refs: []diag.Ref{diag.RFC(5321, "6.3")}}
-	tooMany = &diag.Kind{ID: "PATH-TOO-MANY-HOPS", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	tooMany = &diag.Kind{ID: "PATH-TOO-MANY-HOPS", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"hops"}, Refs: []diag.Ref{diag.RFC(5321, "6.3"), facts.GmailCodes}}
-	addressUnknown = &diag.Kind{ID: "PATH-ADDRESS-UNKNOWN", Status: diag.Inconclusive, Owner: diag.Reader, Since: "0.1",
+	addressUnknown = &diag.Kind{ID: "PATH-ADDRESS-UNKNOWN", Status: diag.Inconclusive, Owner: diag.Reader, Since: "0.2",
 		Args: []string{"why", "candidates", "host"}, Refs: []diag.Ref{traceFields, diag.RFC(7208, "2.4")}}
-	noReceived = &diag.Kind{ID: "PATH-NO-RECEIVED", Status: diag.Inconclusive, Owner: diag.Reader, Since: "0.1",
+	noReceived = &diag.Kind{ID: "PATH-NO-RECEIVED", Status: diag.Inconclusive, Owner: diag.Reader, Since: "0.2",
 		Refs: []diag.Ref{traceFields}}
-	sendersCopy = &diag.Kind{ID: "PATH-SENDERS-COPY", Status: diag.Inconclusive, Owner: diag.Reader, Since: "0.1",
+	sendersCopy = &diag.Kind{ID: "PATH-SENDERS-COPY", Status: diag.Inconclusive, Owner: diag.Reader, Since: "0.2",
 		Args: []string{"host"}, Refs: []diag.Ref{diag.RFC(6409, "3.1"), traceFields}}
-	noTLS = &diag.Kind{ID: "PATH-NO-TLS", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	noTLS = &diag.Kind{ID: "PATH-NO-TLS", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"address", "protocol"}, Refs: []diag.Ref{facts.Gmail, diag.RFC(3207, "4"), diag.RFC(3848, "")}}
-	oldTLS = &diag.Kind{ID: "PATH-OLD-TLS", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	oldTLS = &diag.Kind{ID: "PATH-OLD-TLS", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"address", "version"}, Refs: []diag.Ref{diag.RFC(8996, "4"), diag.RFC(8996, "5")}}
-	delayed = &diag.Kind{ID: "PATH-DELAYED", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	delayed = &diag.Kind{ID: "PATH-DELAYED", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"duration", "next", "hop", "word"}, Key: []string{"hop"}, Refs: []diag.Ref{diag.RFC(5321, "4.5.4.1"), diag.RFC(6647, "2")}}
-	delayedInside = &diag.Kind{ID: "PATH-DELAYED-AT-RECEIVER", Status: diag.Info, Owner: diag.Receiver, Since: "0.1",
+	delayedInside = &diag.Kind{ID: "PATH-DELAYED-AT-RECEIVER", Status: diag.Info, Owner: diag.Receiver, Since: "0.2",
 		Args: []string{"duration", "next", "hop"}, Key: []string{"hop"}, Refs: []diag.Ref{diag.RFC(5321, "4.5.4.1")}}
-	clock = &diag.Kind{ID: "PATH-CLOCK-BACKWARDS", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.1",
+	clock = &diag.Kind{ID: "PATH-CLOCK-BACKWARDS", Status: diag.Warn, Owner: diag.MailAdmin, Since: "0.2",
 		Args: []string{"duration", "next", "hop", "word"}, Key: []string{"hop"}, Refs: []diag.Ref{traceFields, diag.RFC(6376, "3.5")}}
-	nameThen = &diag.Kind{ID: "PATH-NO-NAME-THEN", Status: diag.Info, Since: "0.1",
+	nameThen = &diag.Kind{ID: "PATH-NO-NAME-THEN", Status: diag.Info, Since: "0.2",
 		Args: []string{"names", "receiver"}, Refs: []diag.Ref{diag.RFC(8601, "3"), diag.RFC(1912, "2.1")}}
-	given = &diag.Kind{ID: "PATH-ADDRESS-NOT-THERE", Status: diag.Info, Since: "0.1",
+	given = &diag.Kind{ID: "PATH-ADDRESS-NOT-THERE", Status: diag.Info, Since: "0.2",
 		Refs: []diag.Ref{traceFields}}
-	ok = &diag.Kind{ID: "PATH-OK", Status: diag.Pass, Since: "0.1",
+	ok = &diag.Kind{ID: "PATH-OK", Status: diag.Pass, Since: "0.2",
 		Args: []string{"receiver", "hops"}, Refs: []diag.Ref{traceFields}}
-	undetermined = &diag.Kind{ID: "PATH-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.Provider, Since: "0.1",
+	undetermined = &diag.Kind{ID: "PATH-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.Provider, Since: "0.2",
 		Args: []string{"question", "reason"}, Refs: []diag.Ref{diag.RFC(1912, "2.1")}}
 )
 

@@ -69,10 +69,10 @@ var (
 		diag.LintSerial:           fault("ZONE-SERIAL-NOT-GROWN", diag.Warn, []string{"before", "after"}, diag.RFC(1982, "3.2"), diag.RFC(1034, "4.3.5")),
 		diag.LintSPFType:          fault("ZONE-SPF-TYPE", diag.Info, nil, diag.RFC(7208, "3.1")),
 	}
-	ok = &diag.Kind{ID: "ZONE-OK", Status: diag.Pass, Since: "0.1", Args: []string{"file", "records"}, Refs: []diag.Ref{rfc1035}}
+	ok = &diag.Kind{ID: "ZONE-OK", Status: diag.Pass, Since: "0.2", Args: []string{"file", "records"}, Refs: []diag.Ref{rfc1035}}
 	// Whether the domain's own zone file is among those that were given decides
 	// nothing; but whoever gave one may think that it is.
-	undetermined = &diag.Kind{ID: "ZONE-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.1", Harmless: true,
+	undetermined = &diag.Kind{ID: "ZONE-UNDETERMINED", Status: diag.Inconclusive, Owner: diag.DNSAdmin, Since: "0.2", Harmless: true,
 		Args: []string{"question", "reason"}, Key: []string{"question", "reason"}, Refs: []diag.Ref{diag.RFC(1034, "4.2")}}
 )
 

@@ -28,7 +28,7 @@ import (
 )
 
 // version is the version that reports carry.
-const version = "0.1.0"
+const version = "0.2.0"
 
 // The exit codes. No flag renumbers them.
 const (
