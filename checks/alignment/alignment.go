@@ -372,7 +372,11 @@ func (c *align) judge() {
 	noDKIM := c.dkim.state == no || c.dkim.state == unproved
 	if c.spf.why == "unaligned" && noDKIM {
 		if c.foreign() {
-			report(foreignFrom, diag.Args{"domain": c.Target.Domain})
+			sent := c.Target.Domain
+			if facts.MailOf(c.Target) != nil { // whose domain is that of From
+				sent = c.spf.domain
+			}
+			report(foreignFrom, diag.Args{"domain": sent})
 		} else if host(c.spf.domain) {
 			report(hostReturnPath, diag.Args{"return_path": returnPath})
 		} else {
@@ -408,7 +412,12 @@ func (c *align) judge() {
 		if c.foreign() {
 			remedy = "own-from"
 		}
-		report(none, diag.Args{"return_path": returnPath, "spf": c.spf.why, "dkim_domain": c.dkim.domain, "dkim": c.dkim.why, "remedy": remedy})
+		f := diag.Finding{Kind: none, Subject: c.from, Args: diag.Args{"return_path": returnPath, "spf": c.spf.why,
+			"dkim_domain": c.dkim.domain, "dkim": c.dkim.why, "remedy": remedy}}
+		if remedy == "own-from" { // that is the program's doing
+			f.Owner = diag.Developer
+		}
+		c.Report(f)
 	}
 	var loose []string
 	for _, l := range []*leg{&c.spf, &c.dkim} {
@@ -425,6 +434,9 @@ func (c *align) judge() {
 // out as the sending domain in every way, and names somebody else in From. A
 // contact form that puts its visitor's address there does so.
 func (c *align) foreign() bool {
+	if facts.ForeignFrom(c.Target) {
+		return true
+	}
 	own := func(d string) bool {
 		org, ok := orgdomain.PSL(c.Target.Domain)
 		if !ok {

@@ -329,6 +329,10 @@ func (c *run1) judgeGuessed(ctx context.Context) {
 		c.report(notNeeded, nil, nil)
 	case attempts > 0, len(c.Misplaced) > 0:
 	case c.Wildcard != nil && c.Wildcard.Status != dkim.NotKey: // said by judgeWildcard
+	case facts.MailOf(c.Target) != nil:
+		// A mail without a signature: that is said by the check signature, and that
+		// no selector could be guessed adds nothing to it.
+		c.report(skipped, nil, diag.Args{"missing": "unsigned"})
 	case c.Absent():
 		// RFC 8020 §2: with no name _domainkey there is nothing below it.
 		c.report(noSelector, nil, diag.Args{"count": len(c.Keys), "base": "absent"})

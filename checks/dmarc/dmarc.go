@@ -145,7 +145,9 @@ func run(ctx context.Context, j *diag.Job) error {
 			return err
 		}
 	}
-	c.judge()
+	if !facts.ForeignFrom(j.Target) { // else the policy is a mail provider's, who is not to be advised
+		c.judge()
+	}
 	j.SetData(c.data())
 	return nil
 }
@@ -265,6 +267,9 @@ func (c *run1) report(f diag.Finding) {
 // registered domain that the mail is sent as, such as the address of a visitor
 // that a form puts into From.
 func (c *run1) foreign() bool {
+	if facts.ForeignFrom(c.Target) {
+		return true
+	}
 	org := func(d string) string {
 		if o, ok := orgdomain.PSL(d); ok {
 			return o

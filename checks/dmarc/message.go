@@ -10,7 +10,7 @@ import (
 // What the check can find about a real mail.
 var (
 	messageFail = &diag.Kind{ID: "DMARC-MESSAGE-FAIL", Status: diag.Fail, Owner: diag.MailAdmin, Since: "0.2",
-		Args: []string{"policy", "tried"}, Refs: []diag.Ref{diag.RFC(9989, "4.4"), facts.Gmail}}
+		Args: []string{"policy", "tried", "remedy"}, Refs: []diag.Ref{diag.RFC(9989, "4.4"), facts.Gmail}}
 	messageNone = &diag.Kind{ID: "DMARC-MESSAGE-NONE", Status: diag.Info, Since: "0.2",
 		Refs: []diag.Ref{diag.RFC(9989, "5.3.1")}}
 	messageOld = &diag.Kind{ID: "DMARC-MESSAGE-DIFFERS", Status: diag.Info, Since: "0.2",
@@ -64,11 +64,19 @@ func (c *run1) message() error {
 		for _, id := range v.Identifiers {
 			tried = append(tried, id.Method+" "+id.Domain+": "+id.Result)
 		}
+		remedy := "authenticate"
+		if facts.ForeignFrom(c.Target) {
+			remedy = "own-from"
+		}
 		policy := string(v.Asked)
 		if policy == "" {
 			policy = "none"
 		}
-		report(messageFail, diag.Args{"policy": policy, "tried": tried})
+		f := diag.Finding{Kind: messageFail, Subject: c.from, Args: diag.Args{"policy": policy, "tried": tried, "remedy": remedy}}
+		if remedy == "own-from" {
+			f.Owner = diag.Developer
+		}
+		c.Report(f)
 	case "none":
 		report(messageNone, diag.Args{})
 	default:

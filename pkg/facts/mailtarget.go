@@ -78,6 +78,24 @@ func fromDomain(m *message.Message) string {
 	return ""
 }
 
+// ForeignFrom reports whether a mail names somebody else in From: an address that
+// anybody can have at a mail provider, while neither the Return-Path nor a
+// signature is the provider's. A contact form that puts its visitor's address
+// there does so. The provider's records are then not what is to be mended.
+func ForeignFrom(t *diag.Target) bool {
+	if MailOf(t) == nil || !message.Freemail(t.From) {
+		return false
+	}
+	org := func(d string) string {
+		if o, ok := orgdomain.PSL(d); ok {
+			return o
+		}
+		return d
+	}
+	signed := len(t.Selectors) > 0 && org(t.DKIMDomain) == org(t.From)
+	return !signed && org(t.MailFromDomain()) != org(t.From)
+}
+
 // returnPath sets the Return-Path: that of the options, of the topmost Return-Path
 // field, or that which the border's Received field names.
 func (m *Mail) returnPath(t *diag.Target, o *MailOptions) {
