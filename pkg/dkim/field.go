@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 )
 
 // A Field is one header field as it stands in the message: name, colon, value
@@ -131,12 +132,14 @@ func ReadHeader(r *bufio.Reader) (fields []Field, bareLF int, err error) {
 }
 
 // A Header is a header block with what verifying needs to find its fields fast,
-// whatever their number.
+// whatever their number. Many goroutines may use one: a message's DKIM signatures
+// and its ARC sets are judged side by side.
 type Header struct {
 	Fields []Field
 	last   map[string]int32 // lower-case name to the bottom-most field
 	above  []int32          // to the next field of the same name upwards, or -1
 	// relaxed canonical forms, made once, when first needed.
+	mu      sync.Mutex
 	relaxed [][]byte
 }
 
@@ -219,6 +222,8 @@ func (h *Header) canonical(i int, c Canonicalization) []byte {
 		// §3.4.1: no change.
 		return h.Fields[i].Raw
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.relaxed == nil {
 		h.relaxed = make([][]byte, len(h.Fields))
 	}

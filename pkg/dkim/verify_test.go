@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -596,4 +597,27 @@ func (lines) Read(p []byte) (int, error) {
 		p[i] = "0123456789012345678901234567890123456789012345678901234567890 2345678901234\r\n"[i%77]
 	}
 	return len(p), nil
+}
+
+// The signatures and the ARC sets of a message are judged at the same time, over
+// one header. A naive memo of the canonical fields is a data race.
+func TestOneHeaderManySessions(t *testing.T) {
+	msg := dkimtest.Signer{Key: dkimtest.Ed25519("k"), Domain: "a.example", Selector: "s", Header: dkim.Relaxed, Body: dkim.Relaxed}.
+		Sign(dkimtest.Message("From: x@a.example\nSubject: y\nDate: z\n", "hello\n"))
+	fields, body := dkimtest.Fields(msg)
+	h := dkim.NewHeader(fields)
+	zone := dkimtest.Zone{"s._domainkey.a.example": dkimtest.Record(dkimtest.Ed25519("k"))}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			b := new(dkim.Body)
+			s := (&dkim.Verifier{Resolver: zone}).Start(h, b)
+			_, _ = b.Write(body)
+			_ = b.Close()
+			if got := s.Finish(t.Context()).Result(); got != dkim.Pass {
+				t.Errorf("%s, want pass", got)
+			}
+		})
+	}
+	wg.Wait()
 }
