@@ -43,16 +43,14 @@ func change(ctx context.Context, j *diag.Job, m *facts.MailHosts) error {
 			continue // another host: the MX record says so, on purpose
 		}
 		old := &was[i]
-		a, b := old.addrs.All(), now.addrs.All()
-		if slices.ContainsFunc(a, func(x netip.Addr) bool { return slices.Contains(b, x) }) {
-			continue // it is still there
-		}
-		if u := slices.Concat(now.addrs.Unknown(), old.addrs.Unknown()); len(u) > 0 {
+		// Each family by itself: a sender of IPv4 is not helped by an IPv6 address
+		// that stays.
+		a, b, u := moved(old.addrs, now.addrs)
+		if u != nil {
 			open(u)
-			continue
 		}
-		if len(a) == 0 || len(b) == 0 {
-			continue // nobody was there, or nobody is there, which is a fault of its own
+		if len(a) == 0 {
+			continue
 		}
 		f := diag.Finding{Kind: hostMoved, Subject: m.Domain, Args: diag.Args{"host": name, "old": texts(a), "new": texts(b)}, Evidence: now.evidence()}
 		// A host that carries the domain's own name is likely to have moved with
@@ -74,6 +72,39 @@ func change(ctx context.Context, j *diag.Job, m *facts.MailHosts) error {
 		j.Report(f)
 	}
 	return nil
+}
+
+// moved are the addresses that a host had and those that it has, of each family
+// in which none stayed; and the questions without an answer that hide whether one
+// did. Where nobody was, or is, nothing moved: that is a fault of its own.
+func moved(old, now *facts.Addresses) (from, to []netip.Addr, unknown []*dnsq.Error) {
+	for _, f := range []struct {
+		was, is       *dnsq.Answer
+		wasErr, isErr *dnsq.Error
+	}{{old.A, now.A, old.AErr, now.AErr}, {old.AAAA, now.AAAA, old.A6Err, now.A6Err}} {
+		if f.isErr != nil && f.wasErr != nil && f.isErr.Reason == f.wasErr.Reason {
+			continue // not known before, not known now: the change is not what hides it
+		}
+		for _, e := range []*dnsq.Error{f.isErr, f.wasErr} {
+			if e != nil {
+				unknown = append(unknown, e)
+			}
+		}
+		if f.was == nil || f.is == nil {
+			continue
+		}
+		var a, b []netip.Addr
+		for i := range f.was.RRs {
+			a = append(a, f.was.RRs[i].Addr)
+		}
+		for i := range f.is.RRs {
+			b = append(b, f.is.RRs[i].Addr)
+		}
+		if len(a) > 0 && len(b) > 0 && !slices.ContainsFunc(a, func(x netip.Addr) bool { return slices.Contains(b, x) }) {
+			from, to = append(from, a...), append(to, b...)
+		}
+	}
+	return from, to, unknown
 }
 
 // A mailHost is where mail for a domain goes: an MX host, or the domain itself.

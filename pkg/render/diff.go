@@ -452,7 +452,11 @@ func (t *textDiff) diffFoot() {
 	n := map[diag.Change]int{}
 	for _, d := range t.run.Diffs {
 		for i := range d.Pairs {
-			if p := &d.Pairs[i]; p.Finding().Weight() >= diag.Warn {
+			switch p := &d.Pairs[i]; {
+			case PairStatus(p) == diag.Inconclusive:
+				n[diag.Undecided]++ // under that heading, new or not
+			case p.Finding().Weight() < diag.Warn, p.Change == diag.Undecided:
+			default:
 				n[p.Change]++
 			}
 		}

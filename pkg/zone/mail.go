@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -18,8 +19,12 @@ type MailName struct {
 // order of name: the origin of each zone, and every name with an MX record, an SPF
 // record, a DMARC record (at _dmarc below it) or a DKIM key (at
 // SELECTOR._domainkey below it). A zone of reverse names has an origin that sends
-// no mail: it is left out. So are wildcards, which are no domain, and names that
-// a zone hands on to other servers.
+// no mail: it is left out, and so are names that a zone hands on to other servers.
+//
+// A wildcard with an MX or SPF record answers for names that no file lists. For
+// them stands one name below it that the files do not hold: "any-name.shop.example".
+// Without it a wildcard that is taken away would break the mail of all those names,
+// and nobody would say so.
 func MailNames(sets ...*Set) []MailName {
 	found := map[string]diag.Place{}
 	for _, s := range sets {
@@ -32,6 +37,9 @@ func MailNames(sets ...*Set) []MailName {
 				d, ok := mailDomain(z, rr)
 				if !ok {
 					continue
+				}
+				if isWild(d) {
+					d = standIn(d[len("*."):], sets)
 				}
 				// Not below a delegation, where others answer.
 				if _, w := s.Lookup(dnsq.Question{Name: rr.Name, Type: rr.Type}); w.Place == Delegated || w.Zone != z {
@@ -61,6 +69,23 @@ func MailNames(sets ...*Set) []MailName {
 	return out
 }
 
+// standIn is a name below parent that no zone has a record at or below.
+func standIn(parent string, sets []*Set) string {
+	for i := 1; ; i++ {
+		name := dnsq.Join("any-name", parent)
+		if i > 1 {
+			name = dnsq.Join(fmt.Sprintf("any-name-%d", i), parent)
+		}
+		if !slices.ContainsFunc(sets, func(s *Set) bool {
+			return s != nil && slices.ContainsFunc(s.Zones(), func(z *Zone) bool {
+				return slices.ContainsFunc(z.Records, func(rr dnsq.RR) bool { return dnsq.AtOrBelow(rr.Name, name) })
+			})
+		}) {
+			return name
+		}
+	}
+}
+
 // compareNames orders names by their labels from the right, so that a domain
 // stands before the names below it (RFC 4034 §6.1).
 func compareNames(a, b string) int {
@@ -76,7 +101,7 @@ func reverse(name string) bool {
 
 // mailDomain is the domain that a record makes one of mail.
 func mailDomain(z *Zone, rr *dnsq.RR) (domain string, ok bool) {
-	if !dnsq.AtOrBelow(rr.Name, z.Origin) || strings.HasPrefix(rr.Name, "*.") {
+	if !dnsq.AtOrBelow(rr.Name, z.Origin) {
 		return "", false
 	}
 	switch rr.Type {

@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -193,4 +194,22 @@ func FuzzRecordSet(f *testing.F) {
 			t.Fatalf("%q: %+v %v", line, a, err)
 		}
 	})
+}
+
+// A wildcard answers for names that no file lists: one of them stands for all.
+func TestMailNamesWildcard(t *testing.T) {
+	for _, c := range []struct{ records, want []string }{
+		{[]string{"*.shop.example MX 1 a.example"}, []string{"any-name.shop.example"}},
+		{[]string{"*.shop.example MX 1 a.example", "x.any-name.shop.example A 192.0.2.1"}, []string{"any-name-2.shop.example"}},
+		{[]string{"*._domainkey.shop.example TXT v=DKIM1; p="}, []string{"shop.example"}},
+		{[]string{"*.shop.example A 192.0.2.1", "*.shop.example TXT hello"}, nil},
+	} {
+		var got []string
+		for _, n := range MailNames(sets(t, c.records...).Zones()) {
+			got = append(got, n.Domain)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%q: %q, want %q", c.records, got, c.want)
+		}
+	}
 }
