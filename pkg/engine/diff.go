@@ -20,11 +20,6 @@ type Side struct {
 	Prepare func(*diag.Target)
 }
 
-// defaultParallel is how many targets run at a time: enough that one which waits
-// for DNS does not hold up the rest, few enough that a thousand domains do not
-// open a thousand times the questions of one.
-const defaultParallel = 8
-
 // Diff runs every check on both sides for each target and says what became of
 // each finding. c.Resolver does not matter; the sides should stand on one cache,
 // so that only the questions in which they differ are asked twice.
@@ -50,20 +45,7 @@ func Diff(ctx context.Context, c Config, old, new Side, targets []diag.Target) *
 	begin := time.Now()
 	d := &differ{old: old.Resolver, new: new.Resolver, same: map[dnsq.Question]bool{}, at: map[[2]string]int{}}
 	run := &diag.Run{Version: c.Version, Started: c.now(), Diffs: make([]*diag.Diff, len(targets))}
-	n := c.Parallel
-	if n <= 0 {
-		n = defaultParallel
-	}
-	slots := make(chan struct{}, n)
-	var wg sync.WaitGroup
-	for i, t := range targets {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			run.Diffs[i] = d.run(ctx, c, old, new, t)
-		})
-	}
-	wg.Wait()
+	c.each(targets, func(i int, t diag.Target) { run.Diffs[i] = d.run(ctx, c, old, new, t) })
 	d.describe(ctx, run)
 	run.Duration = time.Since(begin)
 	return run

@@ -107,26 +107,15 @@ func Run(ctx context.Context, c Config, t diag.Target) *diag.Report {
 func RunAll(ctx context.Context, c Config, targets []diag.Target, mark func([]*diag.Report)) *diag.Run {
 	begin := time.Now()
 	out := &diag.Run{Version: c.Version, Started: c.now(), Server: c.Server, Reports: make([]*diag.Report, len(targets))}
-	n := c.Parallel
-	if n <= 0 {
-		n = defaultParallel
-	}
-	slots := make(chan struct{}, n)
-	var wg sync.WaitGroup
-	for i, t := range targets {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			c := c
-			if len(targets) > 1 {
-				// A hostile domain must not use up what is there for all.
-				c.Resolver = dnsq.Budget(0, c.Resolver)
-			}
-			out.Reports[i] = Run(ctx, c, t)
-			Verify(ctx, c, out.Reports[i])
-		})
-	}
-	wg.Wait()
+	c.each(targets, func(i int, t diag.Target) {
+		c := c
+		if len(targets) > 1 {
+			// A hostile domain must not use up what is there for all.
+			c.Resolver = dnsq.Budget(0, c.Resolver)
+		}
+		out.Reports[i] = Run(ctx, c, t)
+		Verify(ctx, c, out.Reports[i])
+	})
 	if mark != nil {
 		mark(out.Reports)
 	}
@@ -138,6 +127,29 @@ func RunAll(ctx context.Context, c Config, targets []diag.Target, mark func([]*d
 		out.Duration = out.Reports[0].Duration
 	}
 	return out
+}
+
+// defaultParallel is how many targets run at a time: enough that one which waits
+// for DNS does not hold up the rest, few enough that a thousand domains do not
+// open a thousand times the questions of one.
+const defaultParallel = 8
+
+// each does something with every target, Parallel of them at a time, and waits.
+func (c *Config) each(targets []diag.Target, do func(i int, t diag.Target)) {
+	n := c.Parallel
+	if n <= 0 {
+		n = defaultParallel
+	}
+	slots := make(chan struct{}, n)
+	var wg sync.WaitGroup
+	for i, t := range targets {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			do(i, t)
+		})
+	}
+	wg.Wait()
 }
 
 // Rounds is how many times the targets that run at the same time fit into n: by
